@@ -1,0 +1,178 @@
+//! Arguments as written (clap) and as meant ([`Args`]).
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::str::FromStr;
+
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+use crate::config::ColorChoice;
+use crate::error::{Error, Result};
+use crate::frontend::sql::Params;
+use crate::output::Format;
+
+/// Run SQL over CSV, Parquet and JSON files.
+#[derive(Parser)]
+#[command(name = "query", version, about, max_term_width = 100, args_conflicts_with_subcommands = false)]
+#[command(after_help = "Examples:\n  \
+    query -c \"SELECT region, sum(amount) FROM 'sales/*.csv' GROUP BY ALL\"\n  \
+    query run report.sql --param day=2026-11-01 -o report.parquet\n  \
+    generate-sql | query --format json\n\n\
+    Exit codes: 0 done, 1 a statement failed, 2 wrong usage, 130 interrupted")]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Run this SQL (repeatable; in order with -f)
+    #[arg(short = 'c', long = "command", value_name = "SQL")]
+    commands: Vec<String>,
+    /// Run the SQL in this file, '-' for standard input (repeatable)
+    #[arg(short = 'f', long = "file", value_name = "FILE")]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    shared: Shared,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run SQL files in order, in one session
+    Run {
+        /// The files, '-' for standard input
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+}
+
+#[derive(clap::Args)]
+struct Shared {
+    /// Write results in this form [default: table on a terminal, csv otherwise]
+    #[arg(long, global = true, value_name = "FORMAT", value_parser = formats(), hide_possible_values = false)]
+    format: Option<String>,
+    /// Write the result to this file, whole or not at all; the format follows from its extension
+    #[arg(short, long, global = true, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Bind $NAME in the SQL to a value (repeatable)
+    #[arg(long = "param", global = true, value_name = "NAME=VALUE")]
+    params: Vec<String>,
+    /// Go on after a statement that fails; the exit code is still 1
+    #[arg(long, global = true)]
+    keep_going: bool,
+    /// Show at most this many rows of a table, 0 for all [default: 40 on a terminal, all otherwise]
+    #[arg(long, global = true, value_name = "N")]
+    max_rows: Option<usize>,
+    /// Say nothing but errors on standard error
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    /// Colour messages
+    #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN")]
+    color: When,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum When {
+    Auto,
+    Always,
+    Never,
+}
+
+fn formats() -> clap::builder::PossibleValuesParser {
+    Format::ALL.map(Format::name).into()
+}
+
+/// What to run and how.
+pub(super) struct Args {
+    pub(super) inputs: Vec<Input>,
+    pub(super) params: Params,
+    pub(super) format: Option<Format>,
+    pub(super) output: Option<PathBuf>,
+    pub(super) keep_going: bool,
+    pub(super) max_rows: Option<usize>,
+    pub(super) quiet: bool,
+    pub(super) color: ColorChoice,
+}
+
+/// A source of SQL text.
+pub(super) enum Input {
+    Command(String),
+    File(PathBuf),
+    Stdin,
+}
+
+/// Reads the process's arguments. `--help`, `--version` and misuse are answered here.
+pub(super) fn parse() -> Result<Args, ExitCode> {
+    let matches = Cli::command().try_get_matches().map_err(answer)?;
+    let cli = Cli::from_arg_matches(&matches).map_err(answer)?;
+    let color = color(cli.shared.color);
+    mean(cli, &matches).map_err(|error| ExitCode::from(super::report::Reporter::new(color).fail(&error)))
+}
+
+/// Prints what clap has to say, by its own rules for streams and exit codes; a closed pipe is no error.
+fn answer(message: clap::Error) -> ExitCode {
+    drop(message.print());
+    ExitCode::from(u8::try_from(message.exit_code()).unwrap_or(2))
+}
+
+fn mean(cli: Cli, matches: &ArgMatches) -> Result<Args> {
+    let shared = cli.shared;
+    let mut inputs = in_order(&cli.commands, &cli.files, matches);
+    match cli.command {
+        Some(Command::Run { .. }) if !inputs.is_empty() => {
+            return Err(Error::usage_help("`run` cannot be combined with -c or -f", "use -c and -f alone"));
+        }
+        Some(Command::Run { files }) => inputs = files.into_iter().map(file).collect(),
+        None if inputs.is_empty() && std::io::stdin().is_terminal() => {
+            return Err(Error::usage_help("there is no SQL to run", "give some with `query run FILE`, -c SQL, or on a pipe"));
+        }
+        None if inputs.is_empty() => inputs.push(Input::Stdin),
+        None => {}
+    }
+    if inputs.iter().filter(|input| matches!(input, Input::Stdin)).count() > 1 {
+        return Err(Error::usage("standard input can be read only once"));
+    }
+    let format = shared.format.as_deref().map(Format::from_str).transpose()?;
+    Ok(Args {
+        inputs,
+        params: Params::parse(&shared.params)?,
+        format: format_of(format, shared.output.as_deref())?,
+        output: shared.output,
+        keep_going: shared.keep_going,
+        max_rows: shared.max_rows,
+        quiet: shared.quiet,
+        color: color(shared.color),
+    })
+}
+
+fn color(when: When) -> ColorChoice {
+    match when {
+        When::Auto => ColorChoice::Auto,
+        When::Always => ColorChoice::Always,
+        When::Never => ColorChoice::Never,
+    }
+}
+
+fn format_of(format: Option<Format>, output: Option<&std::path::Path>) -> Result<Option<Format>> {
+    match (format, output) {
+        (None, Some(path)) => match Format::of_path(path) {
+            Some(format) => Ok(Some(format)),
+            None => Err(Error::usage_help(
+                format!("the format of '{}' cannot be told from its name", path.display()),
+                "say it with --format",
+            )),
+        },
+        (format, _) => Ok(format),
+    }
+}
+
+fn file(path: PathBuf) -> Input {
+    if path.as_os_str() == "-" { Input::Stdin } else { Input::File(path) }
+}
+
+/// `-c` and `-f` as they stood on the command line.
+fn in_order(commands: &[String], files: &[PathBuf], matches: &ArgMatches) -> Vec<Input> {
+    let places = |id: &str| matches.indices_of(id).into_iter().flatten().collect::<Vec<_>>();
+    let commands = places("commands").into_iter().zip(commands.iter().cloned().map(Input::Command));
+    let files = places("files").into_iter().zip(files.iter().cloned().map(file));
+    let mut inputs: Vec<_> = commands.chain(files).collect();
+    inputs.sort_by_key(|(place, _)| *place);
+    inputs.into_iter().map(|(_, input)| input).collect()
+}

@@ -1,0 +1,44 @@
+//! The command line: arguments, running scripts, telling people what went wrong.
+
+mod args;
+mod output;
+mod report;
+mod run;
+mod script;
+
+use std::process::ExitCode;
+use std::thread;
+
+use crate::error::{Error, Result};
+
+/// Stack of every thread that plans or runs queries: SQL with thousands of terms makes trees thousands
+/// deep. Address space only; what is not used costs nothing.
+const STACK_BYTES: usize = 512 * 1024 * 1024;
+
+/// Runs the command line and gives the process's exit code: 0 done, 1 a statement failed, 2 wrong usage,
+/// 130 Ctrl-C.
+pub fn main() -> ExitCode {
+    let args = match args::parse() {
+        Ok(args) => args,
+        Err(code) => return code,
+    };
+    let reporter = report::Reporter::new(args.color);
+    // A panic's message becomes the error that is reported; the default hook would print it twice.
+    std::panic::set_hook(Box::new(|_| {}));
+    let outcome = thread::Builder::new()
+        .name("query".into())
+        .stack_size(STACK_BYTES)
+        .spawn(move || run::main(args, reporter))
+        .map_err(|source| Error::io("start a thread for", "query", source))
+        .and_then(|thread| thread.join().map_err(|panic| run::panicked(panic.as_ref())));
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => ExitCode::from(reporter.fail(&error)),
+    }
+}
+
+/// Runs work that must not take the process down with it.
+fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
+        .unwrap_or_else(|panic| Err(run::panicked(panic.as_ref())))
+}

@@ -1,0 +1,109 @@
+//! Errors and notices for people, on standard error.
+
+use std::io::{IsTerminal, Write};
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+
+use crate::config::ColorChoice;
+use crate::error::{Error, Place, StatementError};
+
+/// Lines longer than this are cut around the place that matters.
+const WIDTH_DEFAULT: usize = 120;
+/// Bytes of a line shown before and after the place.
+const CONTEXT_BYTES_MAX: usize = 400;
+
+/// Prints to standard error; what cannot be printed is dropped.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reporter {
+    colours: bool,
+    width: usize,
+}
+
+impl Reporter {
+    pub(super) fn new(color: ColorChoice) -> Self {
+        let stderr = std::io::stderr();
+        let width = terminal_size::terminal_size_of(&stderr).map_or(WIDTH_DEFAULT, |(width, _)| width.0.into());
+        Self { colours: color.colours(stderr.is_terminal()), width }
+    }
+
+    /// A line for people.
+    pub(super) fn note(self, text: &str) {
+        drop(writeln!(std::io::stderr(), "{text}"));
+    }
+
+    /// Prints an error and gives its exit code. A closed pipe is not worth a word.
+    pub(super) fn fail(self, error: &Error) -> u8 {
+        if !matches!(error, Error::BrokenPipe) {
+            self.note(&self.render(error));
+        }
+        error.exit_code()
+    }
+
+    fn render(self, error: &Error) -> String {
+        let message = error.to_string();
+        let (title, details) = message.split_once('\n').unwrap_or((&message, ""));
+        let mut group = Level::ERROR.primary_title(title).elements(Vec::<Snippet<'_, annotate_snippets::Annotation<'_>>>::new());
+        let (statement, help) = match error {
+            Error::Statement(statement) => (Some(statement.as_ref()), statement.help.clone()),
+            Error::Usage { help, .. } => (None, help.iter().cloned().collect()),
+            Error::Engine(_) | Error::Io { .. } | Error::BrokenPipe | Error::Interrupted { .. } => (None, Vec::new()),
+            Error::Internal { .. } => (None, vec!["this is a defect: please report it with the query".into()]),
+        };
+        let shown = statement.and_then(Shown::of);
+        if let Some(shown) = &shown {
+            group = group.element(shown.snippet());
+        }
+        for line in details.lines().filter(|line| !line.trim().is_empty()) {
+            group = group.element(Level::NOTE.message(line));
+        }
+        for line in &help {
+            group = group.element(Level::HELP.message(line));
+        }
+        self.renderer().render(&[group as Group<'_>])
+    }
+
+    fn renderer(self) -> Renderer {
+        let renderer = if self.colours { Renderer::styled() } else { Renderer::plain() };
+        renderer.term_width(self.width)
+    }
+}
+
+/// The lines of a script around a place.
+struct Shown<'a> {
+    name: &'a str,
+    text: &'a str,
+    first_line: usize,
+    span: std::ops::Range<usize>,
+    label: Option<&'a str>,
+}
+
+impl<'a> Shown<'a> {
+    fn of(error: &'a StatementError) -> Option<Self> {
+        let Place { script, span } = error.place.as_ref()?;
+        let text = script.text.as_str();
+        let start = span.start.min(text.len());
+        // One line is enough: a statement is pointed at by its first.
+        let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
+        let line_end = text[start..].find('\n').map_or(text.len(), |newline| start + newline);
+        let end = span.end.clamp(start, line_end);
+        let from = floor(text, start.saturating_sub(CONTEXT_BYTES_MAX)).max(line_start);
+        let to = floor(text, end.saturating_add(CONTEXT_BYTES_MAX)).clamp(start, line_end);
+        Some(Self {
+            name: &script.name,
+            text: &text[from..to],
+            first_line: text[..line_start].matches('\n').count() + 1,
+            span: start - from..end.min(to) - from,
+            label: error.label.as_deref(),
+        })
+    }
+
+    fn snippet(&self) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
+        let annotation = AnnotationKind::Primary.span(self.span.clone()).label(self.label);
+        Snippet::source(self.text).path(self.name).line_start(self.first_line).annotation(annotation)
+    }
+}
+
+/// The start of the character that a byte offset lies in.
+fn floor(text: &str, at: usize) -> usize {
+    (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
+}

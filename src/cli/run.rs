@@ -1,0 +1,146 @@
+//! Running scripts: statements in order, results out, the first error ends it.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{FutureExt, StreamExt};
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::args::Args;
+use super::output::Output;
+use super::report::Reporter;
+use super::{STACK_BYTES, guarded, script};
+use crate::error::{Error, Result};
+use crate::frontend::sql::{Params, RawStatement, Split, Statement, split};
+use crate::session::{Outcome, Session, located};
+
+/// How long a stopped query may take to clean up behind itself. What it leaves, the next write sweeps.
+const CLEANUP_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// Runs everything that the arguments ask for; gives the exit code.
+pub(super) fn main(args: Args, reporter: Reporter) -> u8 {
+    match guarded(|| prepare(args)) {
+        Ok((runtime, job)) => {
+            let code = runtime.block_on(supervise(job, reporter));
+            runtime.shutdown_background();
+            code
+        }
+        Err(error) => reporter.fail(&error),
+    }
+}
+
+/// An error for a caught panic.
+pub(super) fn panicked(panic: &(dyn Any + Send)) -> Error {
+    let text = panic.downcast_ref::<String>().cloned();
+    let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+    Error::Internal { message: text.unwrap_or_else(|| "a part of the program panicked".into()) }
+}
+
+/// What is to be run, checked as far as it can be before anything runs.
+struct Job {
+    session: Session,
+    splits: Vec<Split>,
+    params: Params,
+    output: Output,
+    keep_going: bool,
+    quiet: bool,
+}
+
+fn prepare(args: Args) -> Result<(Runtime, Job)> {
+    let output = Output::new(&args)?;
+    let splits: Vec<Split> = script::read_all(args.inputs)?.iter().map(split).collect();
+    let session = Session::new()?;
+    let statements = || splits.iter().flat_map(|split| &split.statements);
+    args.params.check(statements())?;
+    if output.takes_one() {
+        let functions = session.functions();
+        let parsed = statements().filter_map(|statement| statement.parse(&functions).ok());
+        let results = parsed.filter(Statement::returns_rows).count();
+        if results != 1 {
+            return Err(Error::usage_help(
+                format!("the output takes one result set, the SQL gives {results}"),
+                "write each with a call of its own, or with COPY … TO",
+            ));
+        }
+    }
+    let runtime = Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(STACK_BYTES)
+        .build()
+        .map_err(|source| Error::io("start the runtime for", "query", source))?;
+    let job =
+        Job { session, splits, params: args.params, output, keep_going: args.keep_going, quiet: args.quiet };
+    Ok((runtime, job))
+}
+
+/// Runs the job on the workers while this thread waits for it or for a signal.
+async fn supervise(job: Job, reporter: Reporter) -> u8 {
+    let mut work = tokio::spawn(job.run(reporter));
+    let stop = async {
+        match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+            (Ok(mut interrupt), Ok(mut terminate)) => tokio::select! {
+                _ = interrupt.recv() => 2,
+                _ = terminate.recv() => 15,
+            },
+            _ => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        done = &mut work => done.unwrap_or_else(|error| match error.try_into_panic() {
+            Ok(panic) => reporter.fail(&panicked(panic.as_ref())),
+            Err(_) => 1,
+        }),
+        signal = stop => {
+            work.abort();
+            drop(tokio::time::timeout(CLEANUP_TIME_MAX, work).await);
+            reporter.fail(&Error::Interrupted { signal })
+        }
+    }
+}
+
+impl Job {
+    async fn run(mut self, reporter: Reporter) -> u8 {
+        let mut code = 0;
+        for split in std::mem::take(&mut self.splits) {
+            for statement in split.statements {
+                let done = AssertUnwindSafe(self.statement(statement, reporter)).catch_unwind().await;
+                let Err(error) = done.unwrap_or_else(|panic| Err(panicked(panic.as_ref()))) else { continue };
+                code = reporter.fail(&error);
+                if !self.keep_going || matches!(error, Error::BrokenPipe) {
+                    return code;
+                }
+            }
+            if let Some(error) = split.failure {
+                code = reporter.fail(&error);
+                if !self.keep_going {
+                    return code;
+                }
+            }
+        }
+        code
+    }
+
+    async fn statement(&self, raw: RawStatement, reporter: Reporter) -> Result<()> {
+        let statement = raw.parse(&self.session.functions())?;
+        match self.session.run(&statement, &self.params).await? {
+            Outcome::Rows(schema, mut rows) => {
+                let mut results = self.output.open(Arc::clone(&schema))?;
+                while let Some(batch) = rows.next().await {
+                    let batch = batch.map_err(|error| located(error, &statement))?;
+                    results.writer.write(&batch)?;
+                }
+                results.finish()
+            }
+            Outcome::Written(rows) => {
+                if !self.quiet {
+                    reporter.note(&format!("{rows} row{} written", if rows == 1 { "" } else { "s" }));
+                }
+                Ok(())
+            }
+            Outcome::Done => Ok(()),
+        }
+    }
+}

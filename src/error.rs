@@ -1,0 +1,270 @@
+//! The one error type of the crate.
+//!
+//! An error says what was attempted, where (script, line, column) and, where something can be done
+//! about it, what. It is printed in one place only, by the command line (`cli::report`).
+
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use datafusion::arrow::error::ArrowError;
+use datafusion::error::DataFusionError;
+
+/// Result of everything in this crate that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can go wrong, by who has to act.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The command was called in a way that cannot work; nothing has run.
+    #[error("{message}")]
+    Usage {
+        /// What is wrong with the call.
+        message: String,
+        /// What to do instead.
+        help: Option<String>,
+    },
+    /// A statement could not be parsed, planned or run.
+    #[error("{message}", message = .0.message)]
+    Statement(Box<StatementError>),
+    /// The engine failed outside any statement of a script.
+    #[error("{}", explain(.0).message)]
+    Engine(#[from] DataFusionError),
+    /// A file or stream could not be read or written.
+    #[error("could not {action} {}: {source}", name_path(path))]
+    Io {
+        /// What was attempted, as an infinitive: `read`, `write`, `rename`.
+        action: &'static str,
+        /// The file; `-` for a standard stream.
+        path: PathBuf,
+        /// The operating system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// The reader of standard output has gone away.
+    #[error("standard output was closed")]
+    BrokenPipe,
+    /// A signal stopped the work.
+    #[error("interrupted")]
+    Interrupted {
+        /// The signal's number: 2 for Ctrl-C, 15 for a polite kill.
+        signal: i32,
+    },
+    /// A defect of this program: some part of it panicked.
+    #[error("internal error: {message}")]
+    Internal {
+        /// The panic's own message.
+        message: String,
+    },
+}
+
+/// A statement that failed, with the place to point at.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct StatementError {
+    /// What went wrong, in one line without a full stop.
+    pub message: String,
+    /// Where in which script.
+    pub place: Option<Place>,
+    /// A word to write beside the caret.
+    pub label: Option<String>,
+    /// What to do next, most useful first.
+    pub help: Vec<String>,
+    /// The engine's error, where there is one.
+    #[source]
+    pub source: Option<DataFusionError>,
+}
+
+/// A piece of a script.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The script.
+    pub script: Arc<Script>,
+    /// Byte offsets in the script's text.
+    pub span: Range<usize>,
+}
+
+/// A text of SQL statements and the name it goes by in messages.
+#[derive(Debug)]
+pub struct Script {
+    /// A path, or `<command line>`, or `<standard input>`.
+    pub name: String,
+    /// The whole text.
+    pub text: String,
+}
+
+impl Error {
+    /// A misuse of the command line.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::Usage { message: message.into(), help: None }
+    }
+
+    /// A misuse of the command line with advice.
+    pub fn usage_help(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self::Usage { message: message.into(), help: Some(help.into()) }
+    }
+
+    /// A failed operation on a file.
+    pub fn io(action: &'static str, path: impl AsRef<Path>, source: io::Error) -> Self {
+        Self::Io { action, path: path.as_ref().to_path_buf(), source }
+    }
+
+    /// A failed write of results; a closed pipe is told apart.
+    pub fn write(path: impl AsRef<Path>, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::BrokenPipe => Self::BrokenPipe,
+            _ => Self::io("write", path, source),
+        }
+    }
+
+    /// The process's exit code: 2 for usage, 128 + signal, 0 for a closed pipe, 1 for the rest.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage { .. } => 2,
+            Self::BrokenPipe => 0,
+            Self::Interrupted { signal } => 128u8.saturating_add(u8::try_from(*signal).unwrap_or(0)),
+            Self::Statement(_) | Self::Engine(_) | Self::Io { .. } | Self::Internal { .. } => 1,
+        }
+    }
+}
+
+impl StatementError {
+    /// An error of our own at a place.
+    pub fn new(message: impl Into<String>, place: Option<Place>) -> Self {
+        Self { message: message.into(), place, label: None, help: Vec::new(), source: None }
+    }
+
+    /// The engine's error, worded for people, at a place.
+    pub fn from_engine(source: DataFusionError, place: Option<Place>) -> Self {
+        let Explained { message, help } = explain(&source);
+        Self { message, place, label: None, help: help.into_iter().collect(), source: Some(source) }
+    }
+
+    /// Adds a line of advice.
+    #[must_use]
+    pub fn with_help(mut self, help: impl Into<String>) -> Self {
+        self.help.push(help.into());
+        self
+    }
+
+    /// Sets the word beside the caret.
+    #[must_use]
+    pub fn with_label(mut self, label: impl Into<String>) -> Self {
+        self.label = Some(label.into());
+        self
+    }
+}
+
+impl From<StatementError> for Error {
+    fn from(error: StatementError) -> Self {
+        Self::Statement(Box::new(error))
+    }
+}
+
+impl Script {
+    /// A script under the name it is to have in messages.
+    pub fn new(name: impl Into<String>, text: impl Into<String>) -> Arc<Self> {
+        Arc::new(Self { name: name.into(), text: text.into() })
+    }
+
+    /// The byte offset of a place given as line and column, both from 1, columns in characters.
+    /// A place beyond the end is the end.
+    pub fn offset(&self, line: u64, column: u64) -> usize {
+        let mut start = 0;
+        for _ in 1..line {
+            match self.text[start..].find('\n') {
+                Some(newline) => start += newline + 1,
+                None => return self.text.len(),
+            }
+        }
+        let column = usize::try_from(column.saturating_sub(1)).unwrap_or(usize::MAX);
+        self.text[start..].char_indices().nth(column).map_or(self.text.len(), |(at, _)| start + at)
+    }
+}
+
+struct Explained {
+    message: String,
+    help: Option<String>,
+}
+
+/// Words an engine's error for people: its kind's prefix and its backtrace are dropped, arithmetic
+/// failures say what to do about them.
+fn explain(error: &DataFusionError) -> Explained {
+    let root = error.find_root();
+    if let DataFusionError::ArrowError(arrow, _) = root {
+        match arrow.as_ref() {
+            ArrowError::DivideByZero => return division_by_zero(),
+            ArrowError::ArithmeticOverflow(what) => return overflow(what),
+            _ => {}
+        }
+    }
+    let text = match root {
+        DataFusionError::ArrowError(arrow, _) => match arrow.as_ref() {
+            ArrowError::ExternalError(inner) => inner.to_string(),
+            ArrowError::CastError(text)
+            | ArrowError::ComputeError(text)
+            | ArrowError::ParseError(text)
+            | ArrowError::CsvError(text)
+            | ArrowError::JsonError(text)
+            | ArrowError::InvalidArgumentError(text)
+            | ArrowError::SchemaError(text) => text.clone(),
+            other => other.to_string(),
+        },
+        DataFusionError::SQL(parser, _) => strip_prefix(&parser.to_string()),
+        DataFusionError::ObjectStore(store) => store_message(store),
+        other => other.message().into_owned(),
+    };
+    let text = text.split("\n\nbacktrace:").next().unwrap_or_default();
+    Explained { message: lower_first(text.trim().trim_end_matches('.')), help: None }
+}
+
+fn division_by_zero() -> Explained {
+    Explained {
+        message: "division by zero".into(),
+        help: Some("`x / nullif(y, 0)` gives NULL where y is zero".into()),
+    }
+}
+
+fn overflow(what: &str) -> Explained {
+    let what = what.strip_prefix("Overflow happened on: ").unwrap_or(what);
+    Explained {
+        message: format!("integer overflow: {what}"),
+        help: Some(
+            "compute with a wider type, `cast(x as decimal(38, 0))`, or wrap around on purpose with \
+             wrapping_add, wrapping_sub, wrapping_mul or wrapping_neg"
+                .into(),
+        ),
+    }
+}
+
+fn store_message(error: &datafusion::object_store::Error) -> String {
+    use datafusion::object_store::Error as Store;
+    match error {
+        Store::NotFound { path, .. } => format!("no such file: {path}"),
+        Store::PermissionDenied { path, .. } => format!("permission denied: {path}"),
+        other => other.to_string(),
+    }
+}
+
+fn strip_prefix(text: &str) -> String {
+    text.strip_prefix("sql parser error: ").unwrap_or(text).to_string()
+}
+
+/// Messages start in lower case, but for words that are written in capitals (`JSON`, `GROUP BY`).
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    match (chars.next(), chars.next()) {
+        (Some(first), Some(second)) if first.is_uppercase() && second.is_lowercase() => {
+            first.to_lowercase().chain(text.chars().skip(1)).collect()
+        }
+        _ => text.to_string(),
+    }
+}
+
+fn name_path(path: &Path) -> String {
+    match path.to_str() {
+        Some("-") => "the standard stream".into(),
+        _ => format!("'{}'", path.display()),
+    }
+}

@@ -1,0 +1,4 @@
+//! What users write, turned into logical plans. Nothing here runs anything.
+
+pub mod functions;
+pub mod sql;

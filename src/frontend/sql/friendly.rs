@@ -1,0 +1,293 @@
+//! SQL forms that the planner does not know, or reads as something else than was meant, made plain.
+//!
+//! | written | planned as |
+//! | --- | --- |
+//! | `FROM t` | `SELECT * FROM t` |
+//! | `a SEMI JOIN b`, `a ANTI JOIN b` | `LEFT SEMI JOIN`, `LEFT ANTI JOIN` |
+//! | `OVER w` | the window's definition |
+//! | `* EXCLUDE (A)`, `* REPLACE (… AS A)` | with unquoted names in lower case |
+//! | `\|> DROP a`, `\|> SET a = …` | `\|> SELECT * EXCLUDE (a)`, `\|> SELECT * REPLACE (… AS a)` |
+//!
+//! What has a meaning that the planner would drop is refused (`refuse`), never planned as other rows.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::parser::{CopyToSource, Statement as Ast};
+use sqlparser::ast::{
+    AssignmentTarget, ExcludeSelectItem, Expr, Ident, Join, JoinOperator, NamedWindowDefinition, NamedWindowExpr,
+    ObjectName, ObjectNamePart, PipeOperator, Query, ReplaceSelectElement, ReplaceSelectItem, Select, SelectFlavor,
+    SelectItem, SetExpr, Spanned, TableFactor, VisitMut, VisitorMut, WildcardAdditionalOptions, WindowSpec,
+    WindowType,
+};
+
+use super::refuse::{self, Functions, Refusal};
+
+/// Rewrites a statement in place, then checks that nothing in it would be dropped in silence.
+pub(super) fn rewrite(ast: &mut Ast, functions: &Functions) -> Result<(), Refusal> {
+    match ast {
+        Ast::Statement(statement) => {
+            walk(statement.as_mut())?;
+            refuse::check(statement.as_ref(), functions)
+        }
+        Ast::Explain(explain) => rewrite(&mut explain.statement, functions),
+        Ast::CopyTo(copy) => match &mut copy.source {
+            CopyToSource::Query(query) => {
+                walk(query.as_mut())?;
+                refuse::check(query.as_ref(), functions)
+            }
+            CopyToSource::Relation(_) => Ok(()),
+        },
+        Ast::CreateExternalTable(_) | Ast::Reset(_) => Ok(()),
+    }
+}
+
+fn walk(node: &mut impl VisitMut) -> Result<(), Refusal> {
+    match node.visit(&mut Rewriter::default()) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(refusal) => Err(refusal),
+    }
+}
+
+#[derive(Default)]
+struct Rewriter {
+    /// The `WINDOW` clauses in scope, innermost last.
+    windows: Vec<Vec<NamedWindowDefinition>>,
+}
+
+impl VisitorMut for Rewriter {
+    type Break = Refusal;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Refusal> {
+        // ORDER BY stands in the query, the windows it may name in the select.
+        let windows = match query.body.as_ref() {
+            SetExpr::Select(select) => select.named_window.clone(),
+            _ => Vec::new(),
+        };
+        self.windows.push(windows);
+        for operator in &mut query.pipe_operators {
+            plain_pipe(operator)?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<Refusal> {
+        self.windows.pop();
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Refusal> {
+        if select.flavor == SelectFlavor::FromFirstNoSelect {
+            select.projection = vec![SelectItem::Wildcard(WildcardAdditionalOptions::default())];
+            select.flavor = SelectFlavor::Standard;
+        }
+        for item in &mut select.projection {
+            if let SelectItem::Wildcard(options) | SelectItem::QualifiedWildcard(_, options) = item {
+                lower_names(options);
+            }
+        }
+        for from in &mut select.from {
+            from.joins.iter_mut().for_each(plain_join);
+        }
+        self.windows.push(select.named_window.clone());
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_select(&mut self, _: &mut Select) -> ControlFlow<Refusal> {
+        self.windows.pop();
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Refusal> {
+        if let TableFactor::NestedJoin { table_with_joins, .. } = factor {
+            table_with_joins.joins.iter_mut().for_each(plain_join);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Refusal> {
+        if let Expr::Function(function) = expr
+            && let Some(WindowType::NamedWindow(name)) = &function.over
+        {
+            match self.window(name) {
+                Some(spec) => function.over = Some(WindowType::WindowSpec(spec)),
+                None => {
+                    return ControlFlow::Break(Refusal::new(format!("window '{name}' is not defined"), name.span));
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl Rewriter {
+    fn window(&self, name: &Ident) -> Option<WindowSpec> {
+        let same = |other: &Ident| normal(other) == normal(name);
+        let scope = self.windows.last()?;
+        let NamedWindowDefinition(_, definition) = scope.iter().find(|NamedWindowDefinition(n, _)| same(n))?;
+        match definition {
+            NamedWindowExpr::WindowSpec(spec) => Some(spec.clone()),
+            NamedWindowExpr::NamedWindow(_) => None,
+        }
+    }
+}
+
+/// A name as the planner will look for it.
+fn normal(ident: &Ident) -> String {
+    match ident.quote_style {
+        Some(_) => ident.value.clone(),
+        None => ident.value.to_lowercase(),
+    }
+}
+
+fn lower(ident: &mut Ident) {
+    ident.value = normal(ident);
+}
+
+fn lower_names(options: &mut WildcardAdditionalOptions) {
+    let lower_object = |name: &mut ObjectName| {
+        for part in &mut name.0 {
+            if let ObjectNamePart::Identifier(ident) = part {
+                lower(ident);
+            }
+        }
+    };
+    match &mut options.opt_exclude {
+        Some(ExcludeSelectItem::Single(name)) => lower_object(name),
+        Some(ExcludeSelectItem::Multiple(names)) => names.iter_mut().for_each(lower_object),
+        None => {}
+    }
+    if let Some(except) = &mut options.opt_except {
+        lower(&mut except.first_element);
+        except.additional_elements.iter_mut().for_each(lower);
+    }
+    for element in options.opt_replace.iter_mut().flat_map(|replace| &mut replace.items) {
+        lower(&mut element.column_name);
+    }
+}
+
+fn plain_join(join: &mut Join) {
+    let operator = std::mem::replace(&mut join.join_operator, JoinOperator::CrossJoin(sqlparser::ast::JoinConstraint::None));
+    join.join_operator = match operator {
+        JoinOperator::Semi(constraint) => JoinOperator::LeftSemi(constraint),
+        JoinOperator::Anti(constraint) => JoinOperator::LeftAnti(constraint),
+        other => other,
+    };
+}
+
+fn plain_pipe(operator: &mut PipeOperator) -> ControlFlow<Refusal> {
+    let select = |options| PipeOperator::Select { exprs: vec![SelectItem::Wildcard(options)] };
+    match operator {
+        PipeOperator::Drop { columns } => {
+            let names = columns.iter().map(|column| ObjectName::from(column.clone())).collect();
+            let mut options = WildcardAdditionalOptions {
+                opt_exclude: Some(ExcludeSelectItem::Multiple(names)),
+                ..Default::default()
+            };
+            lower_names(&mut options);
+            *operator = select(options);
+        }
+        PipeOperator::Set { assignments } => {
+            let mut items = Vec::new();
+            for assignment in assignments {
+                let column_name = match &assignment.target {
+                    AssignmentTarget::ColumnName(name) => name.0.first().and_then(|part| part.as_ident()).cloned(),
+                    AssignmentTarget::Tuple(_) => None,
+                };
+                let Some(column_name) = column_name else {
+                    return ControlFlow::Break(Refusal::new("|> SET of several columns at once", assignment.span()));
+                };
+                let expr = assignment.value.clone();
+                items.push(Box::new(ReplaceSelectElement { expr, column_name, as_keyword: true }));
+            }
+            let mut options =
+                WildcardAdditionalOptions { opt_replace: Some(ReplaceSelectItem { items }), ..Default::default() };
+            lower_names(&mut options);
+            *operator = select(options);
+        }
+        PipeOperator::Select { exprs } | PipeOperator::Extend { exprs } => {
+            for item in exprs {
+                if let SelectItem::Wildcard(options) | SelectItem::QualifiedWildcard(_, options) = item {
+                    lower_names(options);
+                }
+            }
+        }
+        _ => {}
+    }
+    ControlFlow::Continue(())
+}
+
+/// The columns that `* REPLACE (…)` names, for the check that each exists; the planner ignores others.
+pub(super) fn replaced_columns(ast: &Ast) -> Vec<Ident> {
+    let mut finder = ReplaceFinder { found: Vec::new(), exclude: false };
+    finder.run(&mut ast.clone());
+    finder.found
+}
+
+/// The statement with each `* REPLACE (x AS a)` as `* EXCLUDE (a), x AS a`: it plans only if `a` exists.
+pub(super) fn replace_probe(ast: &Ast) -> Ast {
+    let mut probe = ast.clone();
+    ReplaceFinder { found: Vec::new(), exclude: true }.run(&mut probe);
+    probe
+}
+
+struct ReplaceFinder {
+    found: Vec<Ident>,
+    exclude: bool,
+}
+
+impl ReplaceFinder {
+    fn run(&mut self, ast: &mut Ast) {
+        match ast {
+            Ast::Statement(statement) => drop(statement.visit(self)),
+            Ast::Explain(explain) => self.run(&mut explain.statement),
+            Ast::CopyTo(copy) => {
+                if let CopyToSource::Query(query) = &mut copy.source {
+                    drop(query.visit(self));
+                }
+            }
+            Ast::CreateExternalTable(_) | Ast::Reset(_) => {}
+        }
+    }
+
+    fn items(&mut self, items: &mut Vec<SelectItem>) {
+        let mut added = Vec::new();
+        for item in items.iter_mut() {
+            let (SelectItem::Wildcard(options) | SelectItem::QualifiedWildcard(_, options)) = item else { continue };
+            let Some(replace) = &options.opt_replace else { continue };
+            self.found.extend(replace.items.iter().map(|element| element.column_name.clone()));
+            if !self.exclude {
+                continue;
+            }
+            let replaced = options.opt_replace.take().map(|replace| replace.items).unwrap_or_default();
+            let mut names: Vec<ObjectName> = match options.opt_exclude.take() {
+                Some(ExcludeSelectItem::Single(name)) => vec![name],
+                Some(ExcludeSelectItem::Multiple(names)) => names,
+                None => Vec::new(),
+            };
+            for element in replaced {
+                names.push(ObjectName::from(element.column_name.clone()));
+                added.push(SelectItem::ExprWithAlias { expr: element.expr, alias: element.column_name });
+            }
+            options.opt_exclude = Some(ExcludeSelectItem::Multiple(names));
+        }
+        items.extend(added);
+    }
+}
+
+impl VisitorMut for ReplaceFinder {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        for operator in &mut query.pipe_operators {
+            if let PipeOperator::Select { exprs } | PipeOperator::Extend { exprs } = operator {
+                self.items(exprs);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        self.items(&mut select.projection);
+        ControlFlow::Continue(())
+    }
+}

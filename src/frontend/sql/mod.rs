@@ -1,0 +1,35 @@
+//! SQL text to statements, ready for DataFusion's planner.
+//!
+//! ```text
+//! script ─split─> tokens of one statement ─parse─> AST ─friendly─> AST that the planner reads as meant
+//!                                                                 (or an error that names what it can't)
+//! ```
+
+mod diagnose;
+mod friendly;
+mod params;
+mod refuse;
+mod split;
+mod statement;
+
+pub use diagnose::{Names, diagnose};
+pub use params::Params;
+pub use refuse::Functions;
+pub use split::{RawStatement, Split, split};
+pub use statement::Statement;
+
+use datafusion::common::Location;
+
+use crate::error::Script;
+
+/// The byte offsets of a tokenizer's span; an empty span means an unknown place.
+fn byte_span(script: &Script, span: sqlparser::tokenizer::Span) -> Option<std::ops::Range<usize>> {
+    let start = (span.start.line, span.start.column);
+    let end = (span.end.line, span.end.column);
+    (start.0 > 0).then(|| script.offset(start.0, start.1)..script.offset(end.0, end.1))
+}
+
+/// The same for the spans that DataFusion keeps.
+fn byte_range(script: &Script, start: Location, end: Location) -> std::ops::Range<usize> {
+    script.offset(start.line, start.column)..script.offset(end.line, end.column)
+}

@@ -1,0 +1,357 @@
+//! What the parser accepts and the planner would drop without a word: refused by name, because other
+//! rows than those asked for are worse than an error.
+//!
+//! Found by reading DataFusion 55.2's SQL planner field by field; to be read again at each upgrade.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{
+    Cte, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
+    FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, LimitClause,
+    ObjectName, OrderByKind, PipeOperator, Query, Select, SelectItem, SetExpr, SetOperator, SetQuantifier, Spanned,
+    TableAlias, TableFactor, Value, Visit, Visitor, WindowType,
+};
+use sqlparser::tokenizer::Span;
+
+/// Something that would be dropped, and where it stands.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) message: String,
+    pub(super) span: Span,
+    pub(super) help: Option<&'static str>,
+}
+
+impl Refusal {
+    pub(super) fn new(message: impl Into<String>, span: Span) -> Self {
+        Self { message: message.into(), span, help: None }
+    }
+
+    fn unsupported(what: impl std::fmt::Display, span: Span) -> Self {
+        Self::new(format!("{what} is not supported"), span)
+    }
+
+    fn help(mut self, help: &'static str) -> Self {
+        self.help = Some(help);
+        self
+    }
+}
+
+/// Which functions may take the clauses of aggregates and windows.
+#[derive(Debug, Clone, Default)]
+pub struct Functions {
+    /// Aggregate functions, in lower case.
+    pub aggregate: HashSet<String>,
+    /// Window functions, in lower case.
+    pub window: HashSet<String>,
+}
+
+/// Checks a statement or query.
+pub(super) fn check(node: &impl Visit, functions: &Functions) -> Result<(), Refusal> {
+    match node.visit(&mut Checker { functions }) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(refusal) => Err(refusal),
+    }
+}
+
+struct Checker<'a> {
+    functions: &'a Functions,
+}
+
+type Check = ControlFlow<Refusal>;
+
+fn refuse_if(condition: bool, what: &str, span: Span) -> Check {
+    match condition {
+        true => ControlFlow::Break(Refusal::unsupported(what, span)),
+        false => ControlFlow::Continue(()),
+    }
+}
+
+impl Visitor for Checker<'_> {
+    type Break = Refusal;
+
+    fn pre_visit_query(&mut self, query: &Query) -> Check {
+        let span = query.span();
+        refuse_if(query.for_clause.is_some(), "FOR XML / FOR JSON", span)?;
+        refuse_if(query.settings.is_some(), "SETTINGS", span)?;
+        refuse_if(query.format_clause.is_some(), "FORMAT in a query", span)?;
+        refuse_if(!query.locks.is_empty(), "FOR UPDATE / FOR SHARE", span)?;
+        if let Some(LimitClause::LimitOffset { limit_by, .. }) = &query.limit_clause {
+            refuse_if(!limit_by.is_empty(), "LIMIT … BY", span)?;
+        }
+        if let Some(order_by) = &query.order_by {
+            refuse_if(matches!(order_by.kind, OrderByKind::All(_)), "ORDER BY ALL", order_by.span())?;
+        }
+        if let Some(with) = &query.with {
+            with.cte_tables.iter().try_for_each(|cte| common_table(cte, with.recursive))?;
+        }
+        set_operation(&query.body)?;
+        query.pipe_operators.iter().try_for_each(|operator| pipe(operator, span))
+    }
+
+    fn pre_visit_select(&mut self, select: &Select) -> Check {
+        let span = select.span();
+        if let Some(prewhere) = &select.prewhere {
+            refuse_if(true, "PREWHERE", prewhere.span())?;
+        }
+        refuse_if(!select.connect_by.is_empty(), "CONNECT BY", span)?;
+        refuse_if(select.into.is_some(), "SELECT … INTO", span)?;
+        refuse_if(select.exclude.is_some(), "EXCLUDE after the columns", span)?;
+        refuse_if(select.value_table_mode.is_some(), "SELECT AS STRUCT / AS VALUE", span)?;
+        refuse_if(select.projection.is_empty(), "SELECT without columns", span)?;
+        let (GroupByExpr::All(modifiers) | GroupByExpr::Expressions(_, modifiers)) = &select.group_by;
+        refuse_if(!modifiers.is_empty(), "GROUP BY … WITH, or GROUPING SETS after other columns", select.group_by.span())?;
+        for item in &select.projection {
+            if let SelectItem::Wildcard(options) | SelectItem::QualifiedWildcard(_, options) = item {
+                refuse_if(options.opt_ilike.is_some(), "* ILIKE", options.span())?;
+            }
+        }
+        for from in &select.from {
+            from.joins.iter().try_for_each(|join| joined(join, &from.relation))?;
+        }
+        Check::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> Check {
+        table(factor)
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> Check {
+        match expr {
+            Expr::Function(function) => self.function(function),
+            Expr::Trim { trim_characters: Some(characters), .. } => {
+                refuse_if(characters.len() > 1, "TRIM with several sets of characters", expr.span())
+            }
+            Expr::Array(array) => {
+                let nested = array.elem.iter().any(contains_query);
+                refuse_if(nested, "a subquery inside an array literal", expr.span())
+            }
+            _ => Check::Continue(()),
+        }
+    }
+}
+
+fn contains_query(expr: &Expr) -> bool {
+    struct Finder;
+    impl Visitor for Finder {
+        type Break = ();
+        fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+            ControlFlow::Break(())
+        }
+    }
+    expr.visit(&mut Finder).is_break()
+}
+
+/// In `WITH RECURSIVE` the planner reads nothing but the body of a CTE whose body is a UNION.
+fn common_table(cte: &Cte, recursive: bool) -> Check {
+    let span = cte.alias.name.span;
+    refuse_if(cte.from.is_some(), "FROM after a common table expression", span)?;
+    let SetExpr::SetOperation { op: SetOperator::Union, set_quantifier, .. } = cte.query.body.as_ref() else {
+        return Check::Continue(());
+    };
+    if !recursive {
+        return Check::Continue(());
+    }
+    let query = &cte.query;
+    refuse_if(query.with.is_some(), "WITH inside a recursive common table expression", span)?;
+    let limited = query.order_by.is_some() || query.limit_clause.is_some() || query.fetch.is_some();
+    if limited {
+        let refusal = Refusal::unsupported("ORDER BY or LIMIT in a recursive common table expression", span);
+        return Check::Break(refusal.help("put it in the query that reads the table"));
+    }
+    refuse_if(!query.pipe_operators.is_empty(), "|> inside a recursive common table expression", span)?;
+    let by_name = matches!(
+        set_quantifier,
+        SetQuantifier::ByName | SetQuantifier::AllByName | SetQuantifier::DistinctByName
+    );
+    refuse_if(by_name, "UNION BY NAME in a recursive common table expression", span)
+}
+
+/// EXCEPT ALL and INTERSECT ALL are planned as joins that forget how often a row occurs.
+fn set_operation(body: &SetExpr) -> Check {
+    let SetExpr::SetOperation { op, set_quantifier, left, right } = body else { return Check::Continue(()) };
+    let counts_rows = matches!(set_quantifier, SetQuantifier::All | SetQuantifier::AllByName);
+    match op {
+        SetOperator::Except if counts_rows => refuse_if(true, "EXCEPT ALL", body.span())?,
+        SetOperator::Intersect if counts_rows => refuse_if(true, "INTERSECT ALL", body.span())?,
+        _ => {}
+    }
+    set_operation(left)?;
+    set_operation(right)
+}
+
+fn pipe(operator: &PipeOperator, span: Span) -> Check {
+    match operator {
+        PipeOperator::Aggregate { full_table_exprs, group_by_expr } => {
+            let ordered = full_table_exprs.iter().chain(group_by_expr).any(|item| {
+                item.order_by.asc.is_some() || item.order_by.nulls_first.is_some()
+            });
+            refuse_if(ordered, "ASC or DESC in |> AGGREGATE", span)
+        }
+        PipeOperator::Select { exprs } | PipeOperator::Extend { exprs } => {
+            let ilike = exprs.iter().any(|item| match item {
+                SelectItem::Wildcard(options) | SelectItem::QualifiedWildcard(_, options) => options.opt_ilike.is_some(),
+                _ => false,
+            });
+            refuse_if(ilike, "* ILIKE", span)
+        }
+        PipeOperator::Except { set_quantifier: SetQuantifier::All, .. } => refuse_if(true, "|> EXCEPT ALL", span),
+        PipeOperator::Intersect { set_quantifier: SetQuantifier::All, .. } => refuse_if(true, "|> INTERSECT ALL", span),
+        PipeOperator::Join(join) => joined(join, &join.relation),
+        PipeOperator::TableSample { .. } => refuse_if(true, "|> TABLESAMPLE", span),
+        PipeOperator::Rename { .. } => refuse_if(true, "|> RENAME", span),
+        PipeOperator::Call { .. } => refuse_if(true, "|> CALL", span),
+        PipeOperator::Pivot { .. } => refuse_if(true, "|> PIVOT", span),
+        PipeOperator::Unpivot { .. } => refuse_if(true, "|> UNPIVOT", span),
+        _ => Check::Continue(()),
+    }
+}
+
+fn joined(join: &Join, left: &TableFactor) -> Check {
+    let span = join.relation.span();
+    let constraint = match &join.join_operator {
+        JoinOperator::Join(constraint)
+        | JoinOperator::Inner(constraint)
+        | JoinOperator::Left(constraint)
+        | JoinOperator::LeftOuter(constraint)
+        | JoinOperator::Right(constraint)
+        | JoinOperator::RightOuter(constraint)
+        | JoinOperator::FullOuter(constraint)
+        | JoinOperator::LeftSemi(constraint)
+        | JoinOperator::RightSemi(constraint)
+        | JoinOperator::LeftAnti(constraint)
+        | JoinOperator::RightAnti(constraint) => constraint,
+        JoinOperator::AsOf { .. } => return refuse_if(true, "ASOF JOIN", span),
+        JoinOperator::CrossJoin(_) => return join_word(left).map_or(Check::Continue(()), Check::Break),
+        _ => return Check::Continue(()),
+    };
+    if let Some(refusal) = join_word(left) {
+        return Check::Break(refusal);
+    }
+    match constraint {
+        JoinConstraint::None => {
+            let refusal = Refusal::new("this join says nothing about which rows belong together", span);
+            Check::Break(refusal.help("add ON or USING, or write CROSS JOIN for every pair"))
+        }
+        JoinConstraint::On(_) | JoinConstraint::Using(_) | JoinConstraint::Natural => Check::Continue(()),
+    }
+}
+
+/// A kind of join that the parser took for the left table's alias: `a POSITIONAL JOIN b`.
+fn join_word(left: &TableFactor) -> Option<Refusal> {
+    let (TableFactor::Table { alias: Some(alias), .. } | TableFactor::Derived { alias: Some(alias), .. }) = left else {
+        return None;
+    };
+    let TableAlias { explicit: false, name: Ident { quote_style: None, value, span }, .. } = alias else { return None };
+    let word = value.to_uppercase();
+    matches!(word.as_str(), "POSITIONAL" | "ASOF" | "ANY" | "SEMI" | "ANTI" | "FUL" | "LATERAL" | "PASTE")
+        .then(|| Refusal::unsupported(format!("{word} JOIN"), *span))
+}
+
+fn table(factor: &TableFactor) -> Check {
+    let span = factor.span();
+    match factor {
+        TableFactor::Table { name, args, with_hints, with_ordinality, partitions, sample, version, .. } => {
+            refuse_if(sample.is_some(), "TABLESAMPLE", span)?;
+            refuse_if(!with_hints.is_empty(), "WITH (…) after a table", span)?;
+            refuse_if(*with_ordinality, "WITH ORDINALITY", span)?;
+            refuse_if(!partitions.is_empty(), "PARTITION (…) after a table", span)?;
+            refuse_if(version.is_some(), "reading a table as of a version", span)?;
+            refuse_if(args.is_some() && name.0.len() > 1, "a table function with a schema", span)
+        }
+        TableFactor::Derived { sample, .. } => refuse_if(sample.is_some(), "TABLESAMPLE", span),
+        TableFactor::Function { args, with_ordinality, .. } => {
+            refuse_if(*with_ordinality, "WITH ORDINALITY", span)?;
+            let named = args.iter().any(|arg| !matches!(arg, FunctionArg::Unnamed(_)));
+            refuse_if(named, "a named argument of a table function", span)
+        }
+        TableFactor::Pivot { .. } => refuse_if(true, "PIVOT", span),
+        TableFactor::Unpivot { .. } => refuse_if(true, "UNPIVOT", span),
+        TableFactor::MatchRecognize { .. } => refuse_if(true, "MATCH_RECOGNIZE", span),
+        TableFactor::JsonTable { .. } | TableFactor::OpenJsonTable { .. } => refuse_if(true, "JSON_TABLE", span),
+        TableFactor::NestedJoin { table_with_joins, .. } => {
+            table_with_joins.joins.iter().try_for_each(|join| joined(join, &table_with_joins.relation))
+        }
+        _ => Check::Continue(()),
+    }
+}
+
+impl Checker<'_> {
+    fn function(&self, function: &Function) -> Check {
+        let span = function.name.span();
+        let name = simple_name(&function.name);
+        refuse_if(!matches!(function.parameters, FunctionArguments::None), "a function with two argument lists", span)?;
+        if let Some(WindowType::WindowSpec(spec)) = &function.over {
+            refuse_if(spec.window_name.is_some(), "OVER (name …): extending a named window", span)?;
+        }
+        let args = match &function.args {
+            FunctionArguments::None => None,
+            FunctionArguments::Subquery(_) => return refuse_if(true, &format!("{name}(SELECT …)"), span),
+            FunctionArguments::List(list) => Some(list),
+        };
+        if self.functions.aggregate.contains(&name) {
+            return aggregate(&name, function, args, span);
+        }
+        if self.functions.window.contains(&name) {
+            let filtered = function.filter.is_some() || args.is_some_and(is_distinct);
+            return refuse_if(filtered, &format!("FILTER or DISTINCT in the window function {name}"), span);
+        }
+        let clauses = function.filter.is_some()
+            || function.over.is_some()
+            || function.null_treatment.is_some()
+            || !function.within_group.is_empty()
+            || args.is_some_and(|list| list.duplicate_treatment.is_some() || has_clauses(list));
+        let what = format!("DISTINCT, FILTER, OVER, ORDER BY, WITHIN GROUP or NULLS in {name}, which is no aggregate");
+        refuse_if(clauses, &what, span)
+    }
+}
+
+fn aggregate(name: &str, function: &Function, args: Option<&FunctionArgumentList>, span: Span) -> Check {
+    let Some(list) = args else { return Check::Continue(()) };
+    let ignores_distinct = name.starts_with("corr")
+        || name.starts_with("covar")
+        || name.starts_with("regr_")
+        || name.starts_with("approx_percentile")
+        || name == "nth_value";
+    refuse_if(ignores_distinct && is_distinct(list), &format!("DISTINCT in {name}"), span)?;
+    let wildcard = list.args.iter().find_map(|arg| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Wildcard) => Some("*".to_string()),
+        FunctionArg::Unnamed(FunctionArgExpr::QualifiedWildcard(table)) => Some(format!("{table}.*")),
+        _ => None,
+    });
+    if let Some(wildcard) = wildcard {
+        refuse_if(is_distinct(list), &format!("{name}(DISTINCT {wildcard})"), span)?;
+        refuse_if(wildcard != "*", &format!("{name}({wildcard})"), span)?;
+    }
+    let positional = list.clauses.iter().any(|clause| match clause {
+        FunctionArgumentClause::OrderBy(keys) => keys.iter().any(|key| match &key.expr {
+            Expr::Value(value) => matches!(value.value, Value::Number(..)),
+            _ => false,
+        }),
+        _ => false,
+    });
+    refuse_if(positional, &format!("ORDER BY a number in {name}"), span)?;
+    let null_treatment = function.null_treatment.is_some()
+        || list.clauses.iter().any(|clause| matches!(clause, FunctionArgumentClause::IgnoreOrRespectNulls(_)));
+    let honours = matches!(name, "first_value" | "last_value" | "nth_value");
+    refuse_if(
+        null_treatment && function.over.is_some() && !honours,
+        &format!("IGNORE NULLS or RESPECT NULLS in {name} over a window"),
+        span,
+    )
+}
+
+fn is_distinct(list: &FunctionArgumentList) -> bool {
+    matches!(list.duplicate_treatment, Some(DuplicateTreatment::Distinct))
+}
+
+fn has_clauses(list: &FunctionArgumentList) -> bool {
+    list.clauses.iter().any(|clause| {
+        matches!(clause, FunctionArgumentClause::OrderBy(_) | FunctionArgumentClause::IgnoreOrRespectNulls(_))
+    })
+}
+
+fn simple_name(name: &ObjectName) -> String {
+    let last = name.0.last().and_then(|part| part.as_ident());
+    last.map_or_else(|| name.to_string(), |ident| ident.value.clone()).to_lowercase()
+}

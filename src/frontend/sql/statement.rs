@@ -1,0 +1,184 @@
+//! One statement: its AST, and where everything in it stands.
+
+use std::sync::Arc;
+
+use datafusion::error::DataFusionError;
+use datafusion::sql::parser::{DFParserBuilder, Statement as Ast};
+use sqlparser::ast::Statement as SqlAst;
+use sqlparser::dialect::GenericDialect;
+use sqlparser::parser::{Parser, ParserError, ParserOptions};
+use sqlparser::tokenizer::{Location, Token};
+
+use super::refuse::{Functions, Refusal};
+use super::split::RawStatement;
+use super::{byte_span, diagnose, friendly};
+use crate::error::{Error, Place, Result, StatementError};
+
+/// Nesting that the parser accepts. The thread that plans has the stack for it.
+const NESTING_MAX: usize = 1_000;
+
+/// A parsed statement.
+#[derive(Debug)]
+pub struct Statement {
+    pub(super) ast: Ast,
+    place: Place,
+    parameters: Vec<(String, Place)>,
+}
+
+impl RawStatement {
+    /// The parameters (`$day`) in the statement and their places, without the `$`. Those of `PREPARE`
+    /// are bound by `EXECUTE`, not from outside, so they do not count.
+    pub fn parameters(&self) -> Vec<(String, Place)> {
+        let is_prepare = |word: &Token| word.to_string().eq_ignore_ascii_case("prepare");
+        if self.words().next().is_some_and(|first| is_prepare(&first.token)) {
+            return Vec::new();
+        }
+        let named = self.words().filter_map(|token| match &token.token {
+            Token::Placeholder(name) => Some((name.trim_start_matches('$').to_string(), token.span)),
+            _ => None,
+        });
+        let place = |span| byte_span(&self.script, span).map(|span| Place { script: Arc::clone(&self.script), span });
+        named.filter_map(|(name, span)| Some((name, place(span)?))).collect()
+    }
+
+    /// Parses the statement, and makes plain SQL of the friendly forms that the planner does not know.
+    ///
+    /// # Errors
+    /// Text that is no statement, and SQL whose meaning the planner would drop in silence.
+    pub fn parse(&self, functions: &Functions) -> Result<Statement> {
+        let mut ast = self.parse_ast()?;
+        friendly::rewrite(&mut ast, functions).map_err(|refusal| self.refused(refusal))?;
+        Ok(Statement { ast, place: self.place(), parameters: self.parameters() })
+    }
+
+    fn parse_ast(&self) -> Result<Ast> {
+        let failed = |error: DataFusionError| self.parse_failure(error);
+        let dialect = GenericDialect {};
+        let mut parser = DFParserBuilder::new(self.tokens.clone())
+            .with_dialect(&dialect)
+            .with_recursion_limit(NESTING_MAX)
+            .build()
+            .map_err(failed)?;
+        let inner = std::mem::replace(&mut parser.parser, Parser::new(&dialect));
+        parser.parser = inner.with_options(ParserOptions::new().with_trailing_commas(true));
+        let mut statements = parser.parse_statements().map_err(failed)?;
+        match (statements.pop_front(), statements.is_empty()) {
+            (Some(ast), true) => Ok(ast),
+            _ => Err(StatementError::new("expected one statement", Some(self.place())).into()),
+        }
+    }
+
+    fn parse_failure(&self, error: DataFusionError) -> Error {
+        let text = match error.find_root() {
+            DataFusionError::SQL(parser, _) => match parser.as_ref() {
+                ParserError::TokenizerError(text) | ParserError::ParserError(text) => text.clone(),
+                ParserError::RecursionLimitExceeded => {
+                    let message = format!("statement is nested more than {NESTING_MAX} levels deep");
+                    return StatementError::new(message, Some(self.place())).with_label("in this statement").into();
+                }
+            },
+            other => other.message().into_owned(),
+        };
+        let (message, location) = take_location(&text);
+        let place = location.map_or_else(|| self.end(), |location| self.place_at(location));
+        let word = place.script.text[place.span.clone()].to_string();
+        let message = match message.strip_suffix(", found: EOF") {
+            Some(expected) => format!("{expected}, found the end of the statement"),
+            None => message,
+        };
+        let mut failure = StatementError::new(lower_expected(&message), Some(place));
+        if let Some(keyword) = diagnose::nearest_keyword(&word) {
+            failure = failure.with_help(format!("did you mean {keyword}?"));
+        }
+        failure.source = Some(error);
+        failure.into()
+    }
+
+    fn refused(&self, refusal: Refusal) -> Error {
+        let Refusal { message, span, help } = refusal;
+        let place = byte_span(&self.script, span).map(|span| Place { script: Arc::clone(&self.script), span });
+        let mut failure = StatementError::new(message, Some(place.unwrap_or_else(|| self.place())));
+        failure.help.extend(help.map(str::to_string));
+        failure.into()
+    }
+
+    fn end(&self) -> Place {
+        let Place { script, span } = self.place();
+        Place { script, span: span.end..span.end }
+    }
+}
+
+impl Statement {
+    /// From its first to its last word.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// What DataFusion's planner takes.
+    pub fn ast(&self) -> &Ast {
+        &self.ast
+    }
+
+    /// The columns that `* REPLACE` names, with the statement that plans only if each exists. The planner
+    /// would ignore a replacement of a column that is not there.
+    pub fn replace_probe(&self) -> Option<(Vec<String>, Ast)> {
+        let columns = friendly::replaced_columns(&self.ast);
+        let names = columns.into_iter().map(|column| column.value).collect::<Vec<_>>();
+        (!names.is_empty()).then(|| (names, friendly::replace_probe(&self.ast)))
+    }
+
+    /// The parameters in the statement and their places.
+    pub fn parameters(&self) -> &[(String, Place)] {
+        &self.parameters
+    }
+
+    /// Whether running it gives a result set (and not only an effect or a count).
+    pub fn returns_rows(&self) -> bool {
+        match &self.ast {
+            Ast::Statement(statement) => match statement.as_ref() {
+                SqlAst::Query(query) => !matches!(
+                    query.body.as_ref(),
+                    sqlparser::ast::SetExpr::Insert(_)
+                        | sqlparser::ast::SetExpr::Update(_)
+                        | sqlparser::ast::SetExpr::Delete(_)
+                ),
+                SqlAst::Explain { .. }
+                | SqlAst::ExplainTable { .. }
+                | SqlAst::Execute { .. }
+                | SqlAst::ShowTables { .. }
+                | SqlAst::ShowColumns { .. }
+                | SqlAst::ShowVariable { .. }
+                | SqlAst::ShowVariables { .. }
+                | SqlAst::ShowFunctions { .. }
+                | SqlAst::ShowCreate { .. }
+                | SqlAst::ShowDatabases { .. }
+                | SqlAst::ShowSchemas { .. } => true,
+                _ => false,
+            },
+            Ast::Explain(_) => true,
+            Ast::CreateExternalTable(_) | Ast::CopyTo(_) | Ast::Reset(_) => false,
+        }
+    }
+}
+
+/// Splits `Expected: x, found: y at Line: 1, Column: 8` into message and place.
+fn take_location(text: &str) -> (String, Option<Location>) {
+    let Some((message, place)) = text.rsplit_once(" at Line: ") else { return (text.to_string(), None) };
+    let location = place.split_once(", Column: ").and_then(|(line, column)| {
+        let digits = |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok();
+        Some(Location { line: digits(line)?, column: digits(column)? })
+    });
+    (message.to_string(), location)
+}
+
+/// `Expected: an expression, found: FORM` in our own form: `expected an expression, found FORM`.
+fn lower_expected(message: &str) -> String {
+    let message = message.replacen("Expected: ", "expected ", 1).replacen(", found: ", ", found ", 1);
+    let mut chars = message.chars();
+    match (chars.next(), chars.next()) {
+        (Some(first), Some(second)) if second.is_lowercase() => {
+            first.to_lowercase().chain(message.chars().skip(1)).collect()
+        }
+        _ => message,
+    }
+}

@@ -1,0 +1,248 @@
+//! Files that appear whole or not at all.
+//!
+//! Output is written into a hidden folder beside its target, so on the same file system, and renamed
+//! into place at the end. The folder is locked for as long as its process lives: a folder without a
+//! lock was left behind by a process that was killed, and the next write beside it sweeps it away.
+
+use std::collections::hash_map::RandomState;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, DirBuilder, File};
+use std::hash::{BuildHasher, Hasher};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+const MARK: &str = ".query-staging-";
+/// Names taken by others, or swept between creation and lock, are tried again this often.
+const TRIES: usize = 16;
+/// A file system's limit is 255 bytes a name; the staging folder's own suffix has to fit as well.
+const NAME_CHARS_MAX: usize = 50;
+
+/// A file or folder being written; dropped without [`Staging::commit`], it leaves no trace.
+#[derive(Debug)]
+pub struct Staging {
+    target: PathBuf,
+    folder: PathBuf,
+    /// Held open: its lock says that this process lives.
+    _lock: File,
+}
+
+impl Staging {
+    /// Makes room beside `target`, whose parent folder must exist. A link is followed.
+    pub fn beside(target: &Path) -> Result<Self> {
+        let target = follow(target)?;
+        let Some(name) = target.file_name() else {
+            return Err(Error::usage(format!("'{}' is not a file name", target.display())));
+        };
+        let parent = match target.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        sweep(parent);
+        for _ in 0..TRIES {
+            let folder = parent.join(staging_name(name));
+            match claim(&folder) {
+                Ok(Some(lock)) => return Ok(Self { target, folder, _lock: lock }),
+                Ok(None) => {}
+                Err(source) => return Err(Error::io("write beside", &target, source)),
+            }
+        }
+        let source = io::Error::new(io::ErrorKind::AlreadyExists, "every name for a temporary folder is taken");
+        Err(Error::io("write beside", &target, source))
+    }
+
+    /// Where to write: a path with the target's own name, so that its extension still tells the format.
+    pub fn path(&self) -> PathBuf {
+        self.folder.join(self.target.file_name().unwrap_or_default())
+    }
+
+    /// Where the output will be.
+    pub fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// Puts what was written in the target's place: a file replaces a file and keeps its permissions, a
+    /// folder's files are added to an existing folder.
+    pub fn commit(self) -> Result<()> {
+        let written = self.path();
+        let failed = |source| Error::io("write", &self.target, source);
+        if written.is_dir() {
+            merge(&written, &self.target).map_err(failed)?;
+        } else {
+            if let Ok(old) = fs::metadata(&self.target) {
+                fs::set_permissions(&written, old.permissions()).map_err(failed)?;
+            }
+            File::open(&written).and_then(|file| file.sync_all()).map_err(failed)?;
+            fs::rename(&written, &self.target).map_err(failed)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        // Tasks of a stopped query may still be creating files: what cannot be removed now is swept
+        // by the next write beside it.
+        for _ in 0..TRIES {
+            match fs::remove_dir_all(&self.folder) {
+                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+                _ => break,
+            }
+        }
+    }
+}
+
+/// The file that a path means in the end.
+fn follow(path: &Path) -> Result<PathBuf> {
+    match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_symlink() => fs::canonicalize(path).map_err(|e| Error::io("follow the link", path, e)),
+        _ => Ok(path.to_path_buf()),
+    }
+}
+
+fn staging_name(target: &OsStr) -> OsString {
+    let short: String = target.to_string_lossy().chars().take(NAME_CHARS_MAX).collect();
+    OsString::from(format!(".{short}{MARK}{:016x}", RandomState::new().build_hasher().finish()))
+}
+
+/// Creates and locks a folder; `None` if another process took or swept it in between.
+fn claim(folder: &Path) -> io::Result<Option<File>> {
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    let Ok(lock) = File::open(folder) else { return Ok(None) };
+    if lock.try_lock().is_err() || !folder.exists() {
+        return Ok(None);
+    }
+    Ok(Some(lock))
+}
+
+/// Removes what killed processes left in a folder. Best effort: others may be doing the same.
+fn sweep(parent: &Path) {
+    let Ok(entries) = fs::read_dir(parent) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if !name.starts_with('.') || !name.contains(MARK) {
+            continue;
+        }
+        if let Ok(lock) = File::open(entry.path())
+            && lock.try_lock().is_ok()
+        {
+            drop(fs::remove_dir_all(entry.path()));
+        }
+    }
+}
+
+fn merge(from: &Path, into: &Path) -> io::Result<()> {
+    if !into.exists() {
+        return fs::rename(from, into);
+    }
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let place = into.join(entry.file_name());
+        match entry.file_type()?.is_dir() {
+            true => merge(&entry.path(), &place)?,
+            false => fs::rename(entry.path(), place)?,
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_replaces_a_file_and_keeps_its_permissions() {
+        use std::os::unix::fs::PermissionsExt;
+        let room = tempfile::tempdir().unwrap();
+        let target = room.path().join("out.csv");
+        fs::write(&target, "old").unwrap();
+        fs::set_permissions(&target, fs::Permissions::from_mode(0o640)).unwrap();
+        let staging = Staging::beside(&target).unwrap();
+        fs::write(staging.path(), "new").unwrap();
+        assert_eq!(fs::read_to_string(&target).unwrap(), "old");
+        staging.commit().unwrap();
+        assert_eq!(fs::read_to_string(&target).unwrap(), "new");
+        assert_eq!(fs::metadata(&target).unwrap().permissions().mode() & 0o777, 0o640);
+        assert_eq!(names(room.path()), ["out.csv"]);
+    }
+
+    #[test]
+    fn dropped_staging_leaves_the_old_file_and_no_trace() {
+        let room = tempfile::tempdir().unwrap();
+        let target = room.path().join("out.csv");
+        fs::write(&target, "old").unwrap();
+        let staging = Staging::beside(&target).unwrap();
+        fs::write(staging.path(), "half").unwrap();
+        drop(staging);
+        assert_eq!(fs::read_to_string(&target).unwrap(), "old");
+        assert_eq!(names(room.path()), ["out.csv"]);
+    }
+
+    #[test]
+    fn leftovers_are_swept_but_a_living_neighbour_is_not() {
+        let room = tempfile::tempdir().unwrap();
+        let dead = room.path().join(format!(".out.csv{MARK}dead"));
+        fs::create_dir(&dead).unwrap();
+        fs::write(dead.join("out.csv"), "half").unwrap();
+        let living = Staging::beside(&room.path().join("a.csv")).unwrap();
+        assert!(!dead.exists());
+        let other = Staging::beside(&room.path().join("b.csv")).unwrap();
+        assert!(living.folder.exists());
+        assert!(other.folder.exists());
+    }
+
+    #[test]
+    fn a_link_is_followed() {
+        let room = tempfile::tempdir().unwrap();
+        let real = room.path().join("real.csv");
+        fs::write(&real, "old").unwrap();
+        let link = room.path().join("link.csv");
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let staging = Staging::beside(&link).unwrap();
+        fs::write(staging.path(), "new").unwrap();
+        staging.commit().unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read_to_string(&real).unwrap(), "new");
+    }
+
+    #[test]
+    fn a_folder_is_added_to_an_existing_one() {
+        let room = tempfile::tempdir().unwrap();
+        let target = room.path().join("out");
+        fs::create_dir_all(target.join("k=1")).unwrap();
+        fs::write(target.join("k=1/old"), "1").unwrap();
+        let staging = Staging::beside(&target).unwrap();
+        fs::create_dir_all(staging.path().join("k=1")).unwrap();
+        fs::create_dir_all(staging.path().join("k=2")).unwrap();
+        fs::write(staging.path().join("k=1/new"), "2").unwrap();
+        fs::write(staging.path().join("k=2/new"), "3").unwrap();
+        staging.commit().unwrap();
+        assert_eq!(names(&target.join("k=1")), ["new", "old"]);
+        assert_eq!(names(&target.join("k=2")), ["new"]);
+        assert_eq!(names(room.path()), ["out"]);
+    }
+
+    #[test]
+    fn the_longest_names_fit() {
+        let room = tempfile::tempdir().unwrap();
+        let target = room.path().join(format!("{}.csv", "é".repeat(120)));
+        let staging = Staging::beside(&target).unwrap();
+        fs::write(staging.path(), "x").unwrap();
+        staging.commit().unwrap();
+        assert_eq!(fs::read_to_string(&target).unwrap(), "x");
+    }
+}

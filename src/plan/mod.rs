@@ -1,0 +1,3 @@
+//! Our rules on top of DataFusion's planners.
+
+pub mod checked;

@@ -1,0 +1,237 @@
+//! Wires the floors together; the only thing that runs a plan.
+
+mod copy;
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::TableReference;
+use datafusion::catalog::{DynamicFileCatalog, UrlTableFactory};
+use datafusion::error::DataFusionError;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
+use datafusion::logical_expr::{DdlStatement, LogicalPlan, WriteOp};
+use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
+
+use sqlparser::ast::ObjectName;
+
+use crate::error::{Result, StatementError};
+use crate::frontend::functions;
+use crate::frontend::sql::{Functions, Names, Params, Statement, diagnose};
+use crate::plan::checked::CheckedArithmetic;
+use crate::source::file::{self, Files};
+
+/// Tables, views, settings and functions that statements share.
+pub struct Session {
+    context: SessionContext,
+}
+
+/// What a statement gives.
+pub enum Outcome {
+    /// A result set, computed as it is read. Rows come in the query's order if it fixes one.
+    Rows(SchemaRef, SendableRecordBatchStream),
+    /// So many rows were written.
+    Written(u64),
+    /// An effect without rows.
+    Done,
+}
+
+impl Session {
+    /// A session without tables.
+    ///
+    /// # Errors
+    /// Settings that the engine refuses.
+    pub fn new() -> Result<Self> {
+        let mut config = SessionConfig::new().with_information_schema(true);
+        let options = config.options_mut();
+        options.sql_parser.collect_spans = true;
+        // TIMESTAMP WITH TIME ZONE keeps its zone only where the session has one.
+        options.execution.time_zone = Some("+00:00".into());
+        // `dir/**/*.csv` and folders mean files in subfolders as well.
+        options.execution.listing_table_ignore_subdirectory = false;
+        // Listings kept for ever would hide files written since.
+        let runtime = RuntimeEnvBuilder::new().with_object_list_cache_limit(0).build_arc()?;
+
+        let mut state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(runtime)
+            .with_default_features()
+            .with_analyzer_rule(Arc::new(CheckedArithmetic::default()))
+            .build();
+        functions::register(&mut state)?;
+
+        let files = Arc::new(Files::new());
+        let catalogs = Arc::clone(state.catalog_list());
+        let catalogs = DynamicFileCatalog::new(catalogs, Arc::clone(&files) as Arc<dyn UrlTableFactory>);
+        let state = SessionStateBuilder::new_from_existing(state).with_catalog_list(Arc::new(catalogs)).build();
+        let context = SessionContext::new_with_state(state);
+        files.attach(&context);
+        Ok(Self { context })
+    }
+
+    /// The functions by kind, for the checks that come before planning.
+    pub fn functions(&self) -> Functions {
+        let state = self.context.state();
+        let lower = |name: &String| name.to_lowercase();
+        Functions {
+            aggregate: state.aggregate_functions().keys().map(lower).collect(),
+            window: state.window_functions().keys().map(lower).collect(),
+        }
+    }
+
+    /// Runs one statement. Effects (tables, settings, files) are done when this returns; a query is
+    /// planned and starts when its rows are read.
+    ///
+    /// # Errors
+    /// Planning errors point at their place in the script and name what comes nearest.
+    pub async fn run(&self, statement: &Statement, params: &Params) -> Result<Outcome> {
+        let plan = self.plan(statement).await?;
+        let plan = params.bind(plan, statement)?;
+        self.execute(plan, statement.returns_rows()).await.map_err(|error| match error {
+            Failure::Engine(error) => located(error, statement).into(),
+            Failure::Own(error) => error,
+        })
+    }
+
+    async fn plan(&self, statement: &Statement) -> Result<LogicalPlan> {
+        let state = self.context.state();
+        if let Some((columns, probe)) = statement.replace_probe()
+            && let Err(error) = state.statement_to_plan(probe).await
+            && names_column(&error, &columns)
+        {
+            return Err(self.diagnose(error, statement).await.into());
+        }
+        match state.statement_to_plan(statement.ast().clone()).await {
+            Ok(plan) => Ok(plan),
+            Err(error) => Err(self.diagnose(error, statement).await.into()),
+        }
+    }
+
+    async fn execute(&self, plan: LogicalPlan, returns_rows: bool) -> Result<Outcome, Failure> {
+        self.check(&plan).await?;
+        if let LogicalPlan::Copy(_) = &plan {
+            return Ok(Outcome::Written(copy::run(&self.context, plan).await?));
+        }
+        let frame = self.context.execute_logical_plan(plan).await?;
+        if returns_rows {
+            let schema = Arc::clone(frame.schema().inner());
+            return Ok(Outcome::Rows(schema, frame.execute_stream().await?));
+        }
+        written(frame).await
+    }
+
+    /// Refuses plans that the engine would carry out in another sense.
+    async fn check(&self, plan: &LogicalPlan) -> Result<(), Failure> {
+        match plan {
+            LogicalPlan::Ddl(DdlStatement::CreateExternalTable(table)) if table.schema.fields().is_empty() => {
+                for location in &table.locations {
+                    file::check_location(location)?;
+                }
+                Ok(())
+            }
+            LogicalPlan::Dml(dml) if matches!(dml.op, WriteOp::Insert(_)) => {
+                let name = dml.table_name.table();
+                let provider = self.context.table_provider(dml.table_name.clone()).await?;
+                match provider.downcast_ref::<datafusion::datasource::MemTable>() {
+                    Some(_) => Ok(()),
+                    None => Err(DataFusionError::NotImplemented(format!(
+                        "INSERT INTO '{name}', a table of files, is not supported yet: use COPY … TO"
+                    ))
+                    .into()),
+                }
+            }
+            LogicalPlan::Analyze(analyze) if matches!(analyze.input.as_ref(), LogicalPlan::Copy(_)) => {
+                Err(DataFusionError::NotImplemented("EXPLAIN ANALYZE of COPY is not supported yet".into()).into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn diagnose(&self, error: DataFusionError, statement: &Statement) -> StatementError {
+        let state = self.context.state();
+        let functions = state.scalar_functions().keys().chain(state.aggregate_functions().keys());
+        let functions = functions.chain(state.window_functions().keys()).cloned().collect();
+        let missing = self.missing(statement).await;
+        diagnose(error, statement, &Names { tables: self.tables(), functions, missing })
+    }
+
+    async fn missing(&self, statement: &Statement) -> Option<ObjectName> {
+        for name in statement.relations() {
+            let reference = reference(&name);
+            if self.context.table_provider(reference).await.is_err() && !self.is_table_function(&name) {
+                return Some(name);
+            }
+        }
+        None
+    }
+
+    fn is_table_function(&self, name: &ObjectName) -> bool {
+        let name = name.to_string().to_lowercase();
+        self.context.state().table_functions().contains_key(&name)
+    }
+
+    fn tables(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        for catalog in self.context.catalog_names().iter().filter_map(|name| self.context.catalog(name)) {
+            for schema in catalog.schema_names().iter().filter_map(|name| catalog.schema(name)) {
+                names.extend(schema.table_names());
+            }
+        }
+        names.sort();
+        names
+    }
+}
+
+/// Why a plan was not carried out.
+enum Failure {
+    Engine(DataFusionError),
+    Own(crate::Error),
+}
+
+impl From<DataFusionError> for Failure {
+    fn from(error: DataFusionError) -> Self {
+        Self::Engine(error)
+    }
+}
+
+impl From<crate::Error> for Failure {
+    fn from(error: crate::Error) -> Self {
+        Self::Own(error)
+    }
+}
+
+/// An error that came while a statement ran, with the statement's place.
+pub fn located(error: DataFusionError, statement: &Statement) -> StatementError {
+    StatementError::from_engine(error, Some(statement.place().clone())).with_label("in this statement")
+}
+
+fn reference(name: &ObjectName) -> TableReference {
+    let part = |ident: &sqlparser::ast::Ident| match ident.quote_style {
+        Some(_) => ident.value.clone(),
+        None => ident.value.to_lowercase(),
+    };
+    let parts: Vec<String> = name.0.iter().filter_map(|p| p.as_ident()).map(part).collect();
+    match parts.as_slice() {
+        [table] => TableReference::bare(table.as_str()),
+        [schema, table] => TableReference::partial(schema.as_str(), table.as_str()),
+        [catalog, schema, table] => TableReference::full(catalog.as_str(), schema.as_str(), table.as_str()),
+        _ => TableReference::bare(name.to_string()),
+    }
+}
+
+fn names_column(error: &DataFusionError, columns: &[String]) -> bool {
+    use datafusion::common::SchemaError;
+    match error.find_root() {
+        DataFusionError::SchemaError(schema, _) => match schema.as_ref() {
+            SchemaError::FieldNotFound { field, .. } => columns.contains(&field.name),
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+async fn written(frame: DataFrame) -> Result<Outcome, Failure> {
+    let is_write = matches!(frame.logical_plan(), LogicalPlan::Dml(_));
+    let batches = frame.collect().await?;
+    Ok(if is_write { Outcome::Written(copy::count(&batches)) } else { Outcome::Done })
+}

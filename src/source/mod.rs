@@ -1,0 +1,3 @@
+//! Where tables come from.
+
+pub mod file;
