@@ -56,7 +56,7 @@ impl Session {
             .with_config(config)
             .with_runtime_env(runtime)
             .with_default_features()
-            .with_analyzer_rule(Arc::new(CheckedArithmetic::default()))
+            .with_analyzer_rule(Arc::new(CheckedArithmetic))
             .build();
         functions::register(&mut state)?;
 

@@ -42,24 +42,29 @@ impl Reporter {
     fn render(self, error: &Error) -> String {
         let message = error.to_string();
         let (title, details) = message.split_once('\n').unwrap_or((&message, ""));
-        let mut group = Level::ERROR.primary_title(title).elements(Vec::<Snippet<'_, annotate_snippets::Annotation<'_>>>::new());
+        let details = details.lines().filter(|line| !line.trim().is_empty());
         let (statement, help) = match error {
             Error::Statement(statement) => (Some(statement.as_ref()), statement.help.clone()),
             Error::Usage { help, .. } => (None, help.iter().cloned().collect()),
-            Error::Engine(_) | Error::Io { .. } | Error::BrokenPipe | Error::Interrupted { .. } => (None, Vec::new()),
             Error::Internal { .. } => (None, vec!["this is a defect: please report it with the query".into()]),
+            Error::Engine(_) | Error::Io { .. } | Error::BrokenPipe | Error::Interrupted { .. } => (None, Vec::new()),
         };
-        let shown = statement.and_then(Shown::of);
-        if let Some(shown) = &shown {
-            group = group.element(shown.snippet());
+        let title = Level::ERROR.primary_title(title);
+        match statement.and_then(Shown::of) {
+            Some(shown) => {
+                let notes = details.map(|line| Level::NOTE.message(line));
+                let helps = help.iter().map(|line| Level::HELP.message(line));
+                let group = title.element(shown.snippet()).elements(notes).elements(helps);
+                self.renderer().render(&[group])
+            }
+            None => {
+                let notes = details.map(|line| Level::NOTE.secondary_title(line));
+                let helps = help.iter().map(|line| Level::HELP.secondary_title(line));
+                let groups: Vec<_> = std::iter::once(title).chain(notes).chain(helps).map(Group::with_title).collect();
+                let texts = groups.iter().map(|group| self.renderer().render(std::slice::from_ref(group)));
+                texts.collect::<Vec<_>>().join("\n")
+            }
         }
-        for line in details.lines().filter(|line| !line.trim().is_empty()) {
-            group = group.element(Level::NOTE.message(line));
-        }
-        for line in &help {
-            group = group.element(Level::HELP.message(line));
-        }
-        self.renderer().render(&[group as Group<'_>])
     }
 
     fn renderer(self) -> Renderer {

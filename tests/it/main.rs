@@ -1,1 +1,6 @@
-fn main(){}
+//! The integration tests, one binary.
+
+mod engine;
+mod slt;
+mod tidy;
+mod tpch;

@@ -7,7 +7,6 @@ use datafusion::common::{Column, Diagnostic, SchemaError};
 use datafusion::error::DataFusionError;
 use datafusion::sql::parser::{CopyToSource, Statement as Ast};
 use sqlparser::ast::{Expr, ObjectName, Spanned, Visit, Visitor};
-use sqlparser::tokenizer::Token;
 
 use super::{Statement, byte_range, byte_span};
 use crate::error::{Place, StatementError};
@@ -60,10 +59,14 @@ pub(super) fn relations(ast: &Ast) -> Vec<ObjectName> {
 
 fn visit(ast: &Ast, finder: &mut Finder) {
     match ast {
-        Ast::Statement(statement) => drop(statement.visit(finder)),
+        Ast::Statement(statement) => {
+            let _ = statement.visit(finder);
+        }
         Ast::Explain(explain) => visit(&explain.statement, finder),
         Ast::CopyTo(copy) => match &copy.source {
-            CopyToSource::Query(query) => drop(query.visit(finder)),
+            CopyToSource::Query(query) => {
+                let _ = query.visit(finder);
+            }
             CopyToSource::Relation(name) => finder.relations.push(name.clone()),
         },
         Ast::CreateExternalTable(_) | Ast::Reset(_) => {}
@@ -206,7 +209,9 @@ fn place_of(diagnostic: &Diagnostic, statement: &Statement) -> Option<Place> {
 fn place_of_name(name: &ObjectName, statement: &Statement) -> Option<Place> {
     let script = &statement.place().script;
     let span = byte_span(script, name.span());
-    span.map(|span| Place { script: Arc::clone(script), span }).or_else(|| Some(statement.place().clone()))
+    let place = span.map(|span| Place { script: Arc::clone(script), span });
+    // The parser keeps no place for a name in single quotes.
+    place.or_else(|| place_of_word(&format!("'{}'", spelled(name)), statement)).or_else(|| Some(statement.place().clone()))
 }
 
 /// The first word of the statement that is spelled so, for errors that carry no place.
@@ -251,16 +256,6 @@ impl Statement {
     /// The relations it reads, in order of appearance.
     pub fn relations(&self) -> Vec<ObjectName> {
         relations(&self.ast)
-    }
-}
-
-impl super::RawStatement {
-    /// Whether a token of the statement is this keyword, used to word errors.
-    pub(super) fn has_word(&self, keyword: &str) -> bool {
-        self.words().any(|token| match &token.token {
-            Token::Word(word) => word.quote_style.is_none() && word.value.eq_ignore_ascii_case(keyword),
-            _ => false,
-        })
     }
 }
 

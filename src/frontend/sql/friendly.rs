@@ -14,9 +14,9 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::parser::{CopyToSource, Statement as Ast};
 use sqlparser::ast::{
-    AssignmentTarget, ExcludeSelectItem, Expr, Ident, Join, JoinOperator, NamedWindowDefinition, NamedWindowExpr,
+    AssignmentTarget, BinaryOperator, ExcludeSelectItem, Expr, Ident, Join, JoinOperator, NamedWindowDefinition, NamedWindowExpr,
     ObjectName, ObjectNamePart, PipeOperator, Query, ReplaceSelectElement, ReplaceSelectItem, Select, SelectFlavor,
-    SelectItem, SetExpr, Spanned, TableFactor, VisitMut, VisitorMut, WildcardAdditionalOptions, WindowSpec,
+    SelectItem, SetExpr, Spanned, TableFactor, Value, VisitMut, VisitorMut, WildcardAdditionalOptions, WindowSpec,
     WindowType,
 };
 
@@ -105,6 +105,7 @@ impl VisitorMut for Rewriter {
     }
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Refusal> {
+        balance(expr);
         if let Expr::Function(function) = expr
             && let Some(WindowType::NamedWindow(name)) = &function.over
         {
@@ -129,6 +130,56 @@ impl Rewriter {
             NamedWindowExpr::NamedWindow(_) => None,
         }
     }
+}
+
+/// Chains of AND or OR longer than this are balanced.
+const CHAIN_MAX: usize = 16;
+
+/// Makes a balanced tree of `a OR b OR c OR …`, which the parser nests a level for each term, so that
+/// generated filters of thousands of terms plan in no time. AND and OR are associative, with NULL too.
+fn balance(expr: &mut Expr) {
+    let Expr::BinaryOp { op: op @ (BinaryOperator::And | BinaryOperator::Or), .. } = expr else { return };
+    let op = op.clone();
+    if chain_length(expr, &op) <= CHAIN_MAX {
+        return;
+    }
+    let mut terms = Vec::new();
+    let mut rest = std::mem::replace(expr, Expr::value(Value::Null));
+    loop {
+        match rest {
+            Expr::BinaryOp { left, op: same, right } if same == op => {
+                terms.push(*right);
+                rest = *left;
+            }
+            first => {
+                terms.push(first);
+                break;
+            }
+        }
+    }
+    terms.reverse();
+    *expr = tree(terms, &op);
+}
+
+fn chain_length(expr: &Expr, op: &BinaryOperator) -> usize {
+    let mut length = 0;
+    let mut rest = expr;
+    while let Expr::BinaryOp { left, op: same, .. } = rest
+        && same == op
+    {
+        length += 1;
+        rest = left;
+    }
+    length
+}
+
+fn tree(mut terms: Vec<Expr>, op: &BinaryOperator) -> Expr {
+    if terms.len() > 1 {
+        let right = terms.split_off(terms.len() / 2);
+        let (left, right) = (Box::new(tree(terms, op)), Box::new(tree(right, op)));
+        return Expr::BinaryOp { left, op: op.clone(), right };
+    }
+    terms.pop().unwrap_or_else(|| Expr::value(Value::Null))
 }
 
 /// A name as the planner will look for it.
@@ -238,11 +289,13 @@ struct ReplaceFinder {
 impl ReplaceFinder {
     fn run(&mut self, ast: &mut Ast) {
         match ast {
-            Ast::Statement(statement) => drop(statement.visit(self)),
+            Ast::Statement(statement) => {
+                let _ = statement.visit(self);
+            }
             Ast::Explain(explain) => self.run(&mut explain.statement),
             Ast::CopyTo(copy) => {
                 if let CopyToSource::Query(query) = &mut copy.source {
-                    drop(query.visit(self));
+                    let _ = query.visit(self);
                 }
             }
             Ast::CreateExternalTable(_) | Ast::Reset(_) => {}

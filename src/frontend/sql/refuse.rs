@@ -46,9 +46,13 @@ pub struct Functions {
     pub window: HashSet<String>,
 }
 
+/// Expressions and set operations nested deeper than this are refused: the planner's time grows with the
+/// square of the depth, and at some depth its stack ends.
+const DEPTH_MAX: usize = 1_000;
+
 /// Checks a statement or query.
 pub(super) fn check(node: &impl Visit, functions: &Functions) -> Result<(), Refusal> {
-    match node.visit(&mut Checker { functions }) {
+    match node.visit(&mut Checker { functions, depth: 0 }) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(refusal) => Err(refusal),
     }
@@ -56,6 +60,8 @@ pub(super) fn check(node: &impl Visit, functions: &Functions) -> Result<(), Refu
 
 struct Checker<'a> {
     functions: &'a Functions,
+    /// Expressions around the one being visited.
+    depth: usize,
 }
 
 type Check = ControlFlow<Refusal>;
@@ -116,7 +122,18 @@ impl Visitor for Checker<'_> {
         table(factor)
     }
 
+    fn post_visit_expr(&mut self, _: &Expr) -> Check {
+        self.depth -= 1;
+        Check::Continue(())
+    }
+
     fn pre_visit_expr(&mut self, expr: &Expr) -> Check {
+        self.depth += 1;
+        if self.depth > DEPTH_MAX {
+            let message = format!("expression is nested more than {DEPTH_MAX} levels deep");
+            let refusal = Refusal::new(message, expr.span());
+            return Check::Break(refusal.help("a chain of terms counts a level each: sum a list of VALUES, or use IN"));
+        }
         match expr {
             Expr::Function(function) => self.function(function),
             Expr::Trim { trim_characters: Some(characters), .. } => {
@@ -169,15 +186,23 @@ fn common_table(cte: &Cte, recursive: bool) -> Check {
 
 /// EXCEPT ALL and INTERSECT ALL are planned as joins that forget how often a row occurs.
 fn set_operation(body: &SetExpr) -> Check {
-    let SetExpr::SetOperation { op, set_quantifier, left, right } = body else { return Check::Continue(()) };
-    let counts_rows = matches!(set_quantifier, SetQuantifier::All | SetQuantifier::AllByName);
-    match op {
-        SetOperator::Except if counts_rows => refuse_if(true, "EXCEPT ALL", body.span())?,
-        SetOperator::Intersect if counts_rows => refuse_if(true, "INTERSECT ALL", body.span())?,
-        _ => {}
+    let mut pending = vec![(body, 1)];
+    while let Some((body, depth)) = pending.pop() {
+        let SetExpr::SetOperation { op, set_quantifier, left, right } = body else { continue };
+        if depth > DEPTH_MAX {
+            let message = format!("more than {DEPTH_MAX} queries in one UNION, EXCEPT or INTERSECT");
+            return Check::Break(Refusal::new(message, Span::empty()));
+        }
+        let counts_rows = matches!(set_quantifier, SetQuantifier::All | SetQuantifier::AllByName);
+        match op {
+            SetOperator::Except if counts_rows => refuse_if(true, "EXCEPT ALL", body.span())?,
+            SetOperator::Intersect if counts_rows => refuse_if(true, "INTERSECT ALL", body.span())?,
+            _ => {}
+        }
+        pending.push((left, depth + 1));
+        pending.push((right, depth + 1));
     }
-    set_operation(left)?;
-    set_operation(right)
+    Check::Continue(())
 }
 
 fn pipe(operator: &PipeOperator, span: Span) -> Check {

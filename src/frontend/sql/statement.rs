@@ -14,8 +14,9 @@ use super::split::RawStatement;
 use super::{byte_span, diagnose, friendly};
 use crate::error::{Error, Place, Result, StatementError};
 
-/// Nesting that the parser accepts. The thread that plans has the stack for it.
-const NESTING_MAX: usize = 1_000;
+/// Nesting of parentheses, calls and subqueries that the parser accepts: the planner's time grows with the
+/// cube of nested calls.
+const NESTING_MAX: usize = 300;
 
 /// A parsed statement.
 #[derive(Debug)]

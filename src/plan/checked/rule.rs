@@ -17,20 +17,13 @@ use super::arithmetic::{Arithmetic, Op};
 /// Replaces `+ - *` and unary `-` on integers, and `/ %` on floats, by functions that fail where the
 /// operator would wrap around or divide by zero. Column names and types stay as they were.
 ///
+/// A chain of operators (`a + b - c + …`) becomes one function of all its terms: the planner's work on
+/// nested functions grows with the cube of their depth.
+///
 /// Integer and decimal division, decimal arithmetic and date arithmetic are checked by Arrow already.
-/// Runs after type coercion, when both sides of an operator have one type.
-#[derive(Debug)]
-pub struct CheckedArithmetic {
-    functions: Vec<(Op, Arc<ScalarUDF>)>,
-}
-
-impl Default for CheckedArithmetic {
-    fn default() -> Self {
-        let functions =
-            Op::ALL.into_iter().map(|op| (op, Arc::new(ScalarUDF::from(Arithmetic::checked(op))))).collect();
-        Self { functions }
-    }
-}
+/// Runs after type coercion, when both sides of an operator have one type, which is the result's.
+#[derive(Debug, Default)]
+pub struct CheckedArithmetic;
 
 impl AnalyzerRule for CheckedArithmetic {
     fn name(&self) -> &str {
@@ -48,30 +41,71 @@ impl CheckedArithmetic {
         let names = NamePreserver::new(&plan);
         plan.map_expressions(|expr| {
             let name = names.save(&expr);
-            let expr = expr.transform_up(|expr| self.rewrite(expr, &schema))?;
+            let expr = expr.transform_down(|expr| rewrite(expr, &schema))?;
             Ok(expr.update_data(|expr| name.restore(expr)))
         })
     }
+}
 
-    fn rewrite(&self, expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
-        let (op, args) = match expr {
-            Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
-                let checked = match arithmetic(op) {
-                    Some(checked) if checked.applies(&left.get_type(schema)?, &right.get_type(schema)?) => checked,
-                    _ => return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right }))),
-                };
-                (checked, vec![*left, *right])
+fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    match expr {
+        Expr::BinaryExpr(binary) => match chain(&binary, schema)? {
+            Some(ops) => {
+                let (function, args) = (Arithmetic::checked(ops.clone()), terms(binary, ops.len()));
+                Ok(Transformed::yes(call(function, args)))
             }
-            Expr::Negative(inner) if inner.get_type(schema)?.is_signed_integer() => (Op::Neg, vec![*inner]),
-            other => return Ok(Transformed::no(other)),
-        };
-        Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(self.function(op), args))))
+            None => Ok(Transformed::no(Expr::BinaryExpr(binary))),
+        },
+        Expr::Negative(inner) if inner.get_type(schema)?.is_signed_integer() => {
+            Ok(Transformed::yes(call(Arithmetic::checked_neg(), vec![*inner])))
+        }
+        other => Ok(Transformed::no(other)),
     }
+}
 
-    fn function(&self, op: Op) -> Arc<ScalarUDF> {
-        let found = self.functions.iter().find(|(of, _)| *of == op).map(|(_, function)| Arc::clone(function));
-        found.unwrap_or_else(|| Arc::new(ScalarUDF::from(Arithmetic::checked(op))))
+fn call(function: Arithmetic, args: Vec<Expr>) -> Expr {
+    Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(ScalarUDF::from(function)), args))
+}
+
+/// The operators of the chain that ends in this one, first to last, as far down its left side as they
+/// all need checking; `None` if this one does not.
+fn chain(last: &BinaryExpr, schema: &DFSchema) -> Result<Option<Vec<Op>>> {
+    let mut ops = Vec::new();
+    let mut current = last;
+    loop {
+        // Both sides have one type: the right one's is the cheaper to find.
+        match arithmetic(current.op) {
+            Some(op) if op.needs_check(&current.right.get_type(schema)?) => ops.push(op),
+            _ => break,
+        }
+        match current.left.as_ref() {
+            Expr::BinaryExpr(next) => current = next,
+            _ => break,
+        }
     }
+    ops.reverse();
+    Ok((!ops.is_empty()).then_some(ops))
+}
+
+/// The terms of the last `count` operators of a chain, left to right.
+fn terms(last: BinaryExpr, count: usize) -> Vec<Expr> {
+    let mut terms = vec![*last.right];
+    let mut left = *last.left;
+    for _ in 1..count {
+        match left {
+            Expr::BinaryExpr(binary) => {
+                terms.push(*binary.right);
+                left = *binary.left;
+            }
+            other => {
+                left = other;
+                break;
+            }
+        }
+    }
+    terms.push(left);
+    terms.reverse();
+    terms
 }
 
 fn arithmetic(op: Operator) -> Option<Op> {
@@ -86,13 +120,12 @@ fn arithmetic(op: Operator) -> Option<Op> {
 }
 
 impl Op {
-    /// Whether the engine's own operator would give a silent wrong answer on these types.
-    fn applies(self, left: &DataType, right: &DataType) -> bool {
-        left == right
-            && match self {
-                Self::Add | Self::Sub | Self::Mul | Self::Neg => left.is_integer(),
-                Self::Div | Self::Rem => left.is_floating(),
-            }
+    /// Whether the engine's own operator would give a silent wrong answer on this type.
+    fn needs_check(self, kind: &DataType) -> bool {
+        match self {
+            Self::Add | Self::Sub | Self::Mul => kind.is_integer(),
+            Self::Div | Self::Rem => kind.is_floating(),
+        }
     }
 }
 

@@ -1,0 +1,51 @@
+# `make run` and `make test` are all that a fresh machine needs; `make help` lists the rest.
+# Dependencies are built once, optimised, in the dev profile that run, test and check share.
+
+SHELL := /bin/bash
+CARGO ?= cargo
+TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/query/tools
+DENY := $(TOOLS)/bin/cargo-deny
+DENY_VERSION := 0.20.2
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+.PHONY: help run build test check fmt bench soak clean
+
+help:
+	@echo "make run    build, and run the examples in queries/examples"
+	@echo "make test   run all tests (installs what they need)"
+	@echo "make check  format, lints, docs, licences"
+	@echo "make bench  side by side with peers (release build)"
+	@echo "make soak   the long runs"
+	@echo "make clean  remove what was built"
+
+run: build
+	$(TARGET)/debug/query run queries/examples/*.sql --format table
+
+build:
+	$(CARGO) build --locked
+
+test:
+	$(CARGO) test --locked --quiet
+
+check: $(DENY)
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets --quiet -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --quiet
+	PATH="$(TOOLS)/bin:$$PATH" $(CARGO) deny --log-level error check bans licenses sources
+
+# The tool is used a few times a day, not in a loop: a quick build of it is worth more than a quick run.
+$(DENY):
+	CARGO_TARGET_DIR=$(TOOLS)/target CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off \
+	CARGO_PROFILE_RELEASE_CODEGEN_UNITS=64 \
+	$(CARGO) install cargo-deny --version $(DENY_VERSION) --locked --quiet --root $(TOOLS)
+	rm -rf $(TOOLS)/target
+
+bench:
+	$(CARGO) build --locked --release
+	benches/run.sh $(TARGET)/release
+
+soak: build
+	QUERY_SOAK_ROWS=100000000 QUERY_SOAK_KILLS=200 $(CARGO) test --locked --quiet -- streaming atomic
+
+clean:
+	$(CARGO) clean

@@ -1,0 +1,60 @@
+//! The binary's own engine, called as a library: text in, rows as text out.
+
+use futures::StreamExt;
+use query::error::Script;
+use query::frontend::sql::{Params, split};
+use query::session::{Outcome, Session};
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+
+/// What a script's last statement gave.
+pub(crate) enum Answer {
+    Rows(SchemaRef, Vec<RecordBatch>),
+    Count(u64),
+}
+
+/// Runs all statements of a text in a session, as the command line does.
+pub(crate) async fn run(session: &Session, sql: &str) -> query::Result<Answer> {
+    let split = split(&Script::new("test", sql));
+    let mut answer = Answer::Count(0);
+    for raw in split.statements {
+        let statement = raw.parse(&session.functions())?;
+        answer = match session.run(&statement, &Params::default()).await? {
+            Outcome::Rows(schema, mut rows) => {
+                let mut batches = Vec::new();
+                while let Some(batch) = rows.next().await {
+                    batches.push(batch?);
+                }
+                Answer::Rows(schema, batches)
+            }
+            Outcome::Written(rows) => Answer::Count(rows),
+            Outcome::Done => Answer::Count(0),
+        };
+    }
+    split.failure.map_or(Ok(answer), Err)
+}
+
+/// Every value as text; NULL is `None`.
+pub(crate) fn texts(batches: &[RecordBatch]) -> Vec<Vec<Option<String>>> {
+    let options = FormatOptions::default();
+    let mut rows = Vec::new();
+    for batch in batches {
+        let columns: Vec<_> =
+            batch.columns().iter().map(|c| ArrayFormatter::try_new(c.as_ref(), &options).unwrap()).collect();
+        for row in 0..batch.num_rows() {
+            let values = batch.columns().iter().zip(&columns).map(|(array, formatter)| {
+                let is_null = datafusion::arrow::array::Array::is_null(array.as_ref(), row);
+                (!is_null).then(|| formatter.value(row).try_to_string().unwrap())
+            });
+            rows.push(values.collect());
+        }
+    }
+    rows
+}
+
+/// A runtime with stacks as deep as the command line's.
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(64 << 20).build().unwrap()
+}

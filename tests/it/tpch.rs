@@ -1,0 +1,195 @@
+//! The 22 TPC-H queries at scale factor 0.1, against the answers of DuckDB over the same data.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::DataType;
+use datafusion::parquet::arrow::ArrowWriter;
+use query::Session;
+use tpchgen::generators as gen_;
+use tpchgen_arrow::{
+    CustomerArrow, LineItemArrow, NationArrow, OrderArrow, PartArrow, PartSuppArrow, RegionArrow, SupplierArrow,
+};
+
+use crate::engine::{self, Answer};
+
+const SCALE: f64 = 0.1;
+/// Relative difference of floats that comes from summing in another order.
+const FLOAT_TOLERANCE: f64 = 1e-9;
+
+fn write<B>(folder: &Path, name: &str, batches: impl Iterator<Item = B>)
+where
+    B: IntoBatch,
+{
+    let mut batches = batches.map(IntoBatch::into_batch).peekable();
+    let schema = batches.peek().unwrap().schema();
+    let file = File::create(folder.join(format!("{name}.parquet"))).unwrap();
+    let mut writer = ArrowWriter::try_new(file, schema, None).unwrap();
+    batches.for_each(|batch| writer.write(&batch).unwrap());
+    writer.close().unwrap();
+}
+
+/// The generators give batches, or results of batches.
+trait IntoBatch {
+    fn into_batch(self) -> RecordBatch;
+}
+
+impl IntoBatch for RecordBatch {
+    fn into_batch(self) -> RecordBatch {
+        self
+    }
+}
+
+impl<E: std::fmt::Debug> IntoBatch for Result<RecordBatch, E> {
+    fn into_batch(self) -> RecordBatch {
+        self.unwrap()
+    }
+}
+
+fn generate(folder: &Path) {
+    write(folder, "region", RegionArrow::new(gen_::RegionGenerator::new(SCALE, 1, 1)));
+    write(folder, "nation", NationArrow::new(gen_::NationGenerator::new(SCALE, 1, 1)));
+    write(folder, "supplier", SupplierArrow::new(gen_::SupplierGenerator::new(SCALE, 1, 1)));
+    write(folder, "customer", CustomerArrow::new(gen_::CustomerGenerator::new(SCALE, 1, 1)));
+    write(folder, "part", PartArrow::new(gen_::PartGenerator::new(SCALE, 1, 1)));
+    write(folder, "partsupp", PartSuppArrow::new(gen_::PartSuppGenerator::new(SCALE, 1, 1)));
+    write(folder, "orders", OrderArrow::new(gen_::OrderGenerator::new(SCALE, 1, 1)));
+    write(folder, "lineitem", LineItemArrow::new(gen_::LineItemGenerator::new(SCALE, 1, 1)));
+}
+
+/// A file of `testdata/tpch/sf0.1`: names, types, rows. Text is quoted there, NULL is nothing at all.
+struct Expected {
+    names: Vec<String>,
+    types: Vec<String>,
+    rows: Vec<Vec<Option<String>>>,
+}
+
+impl Expected {
+    fn read(query: usize) -> Self {
+        let text = fs::read_to_string(format!("testdata/tpch/sf0.1/q{query}.csv")).unwrap();
+        let mut lines = text.lines().map(fields);
+        let mut words = || lines.next().unwrap().into_iter().map(Option::unwrap).collect::<Vec<_>>();
+        let (names, types) = (words(), words());
+        Self { names, types, rows: lines.collect() }
+    }
+}
+
+fn fields(line: &str) -> Vec<Option<String>> {
+    let mut fields = Vec::new();
+    let mut rest = line;
+    loop {
+        let (field, after) = match rest.strip_prefix('"') {
+            Some(quoted) => {
+                let mut end = 0;
+                while quoted[end..].starts_with("\"\"") || !quoted[end..].starts_with('"') {
+                    let step = if quoted[end..].starts_with('"') { 2 } else { 1 };
+                    end += quoted[end..].chars().take(step).map(char::len_utf8).sum::<usize>();
+                }
+                (Some(quoted[..end].replace("\"\"", "\"")), &quoted[end + 1..])
+            }
+            None => {
+                let end = rest.find(',').unwrap_or(rest.len());
+                ((end > 0).then(|| rest[..end].to_string()), &rest[end..])
+            }
+        };
+        fields.push(field);
+        match after.strip_prefix(',') {
+            Some(next) => rest = next,
+            None => return fields,
+        }
+    }
+}
+
+/// Whether a value is the expected one, by the rules that fit the pair of types.
+fn same(actual: &str, kind: &DataType, expected: &str, expected_type: &str) -> bool {
+    let is_decimal = |text: &str| text.starts_with("DECIMAL");
+    match (kind, expected_type) {
+        (DataType::Decimal128(..), other) if is_decimal(other) => actual == expected,
+        (DataType::Decimal128(_, scale), "DOUBLE") => {
+            let unit = 10f64.powi(-i32::from(*scale));
+            (number(actual) - number(expected)).abs() <= unit
+        }
+        (DataType::Float64, other) if is_decimal(other) => {
+            let places = expected.split_once('.').map_or(0, |(_, digits)| digits.len());
+            (number(actual) - number(expected)).abs() <= 10f64.powi(-i32::try_from(places).unwrap())
+        }
+        (DataType::Float64, "DOUBLE") => {
+            let (actual, expected) = (number(actual), number(expected));
+            (actual - expected).abs() <= FLOAT_TOLERANCE * expected.abs().max(actual.abs())
+        }
+        _ => actual == expected,
+    }
+}
+
+fn number(text: &str) -> f64 {
+    text.parse().unwrap()
+}
+
+#[test]
+fn all_queries_answer_as_duckdb_does() {
+    let room = tempfile::tempdir().unwrap();
+    generate(room.path());
+    let runtime = engine::runtime();
+    let session = Session::new().unwrap();
+    for file in fs::read_dir(room.path()).unwrap() {
+        let path = file.unwrap().path();
+        let (name, path) = (path.file_stem().unwrap().to_str().unwrap(), path.display());
+        let sql = format!("CREATE EXTERNAL TABLE {name} STORED AS PARQUET LOCATION '{path}'");
+        runtime.block_on(engine::run(&session, &sql)).unwrap();
+    }
+    let mut wrong = Vec::new();
+    for query in 1..=22 {
+        let sql = fs::read_to_string(format!("queries/tpch/q{query}.sql")).unwrap();
+        let answer = runtime.block_on(engine::run(&session, &sql));
+        wrong.extend(compare(query, answer).map(|difference| format!("Q{query}: {difference}")));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Rows are compared in order: at this scale each query's ORDER BY leaves no two rows equal
+/// (`testdata/tpch/README.md`), and a query without one has one row.
+fn compare(query: usize, answer: query::Result<Answer>) -> Option<String> {
+    let (schema, batches) = match answer {
+        Ok(Answer::Rows(schema, batches)) => (schema, batches),
+        Ok(Answer::Count(_)) => return Some("gave no rows".into()),
+        Err(error) => return Some(error.to_string()),
+    };
+    let expected = Expected::read(query);
+    let names: Vec<_> = schema.fields().iter().map(|field| field.name().clone()).collect();
+    if names != expected.names {
+        return Some(format!("columns {names:?} instead of {:?}", expected.names));
+    }
+    let rows = engine::texts(&batches);
+    if rows.len() != expected.rows.len() {
+        return Some(format!("{} rows instead of {}", rows.len(), expected.rows.len()));
+    }
+    for (at, (actual, wanted)) in rows.iter().zip(&expected.rows).enumerate() {
+        for (column, (actual, wanted)) in actual.iter().zip(wanted).enumerate() {
+            let equal = match (actual, wanted) {
+                (Some(actual), Some(wanted)) => {
+                    same(actual, schema.field(column).data_type(), wanted, &expected.types[column])
+                }
+                (actual, wanted) => actual == wanted,
+            };
+            if !equal {
+                return Some(format!("row {at}, {}: {actual:?} instead of {wanted:?}", names[column]));
+            }
+        }
+    }
+    None
+}
+
+#[test]
+fn the_comparison_can_tell_values_apart() {
+    let decimal = DataType::Decimal128(15, 2);
+    assert!(same("1.10", &decimal, "1.10", "DECIMAL(38,2)"));
+    assert!(!same("1.10", &decimal, "1.11", "DECIMAL(38,2)"));
+    assert!(same("1.10", &decimal, "1.1049", "DOUBLE"));
+    assert!(!same("1.10", &decimal, "1.1201", "DOUBLE"));
+    assert!(same("1.0000000001", &DataType::Float64, "1.0", "DOUBLE"));
+    assert!(!same("1.00000001", &DataType::Float64, "1.0", "DOUBLE"));
+    assert!(!same("a", &DataType::Utf8View, "a ", "VARCHAR"));
+    let parsed = fields("\"a,\"\"b\",,1.5,\"\"");
+    assert_eq!(parsed, [Some("a,\"b".into()), None, Some("1.5".into()), Some(String::new())]);
+}
