@@ -23,7 +23,8 @@ impl ColorChoice {
             Self::Never => false,
             Self::Auto => {
                 let set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
-                let forced = set("CLICOLOR_FORCE") && env::var_os("CLICOLOR_FORCE").is_none_or(|value| value != "0");
+                let forced =
+                    set("CLICOLOR_FORCE") && env::var_os("CLICOLOR_FORCE").is_none_or(|value| value != "0");
                 let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
                 !set("NO_COLOR") && (forced || (is_terminal && !dumb))
             }

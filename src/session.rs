@@ -5,8 +5,8 @@ mod copy;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::common::TableReference;
 use datafusion::catalog::{DynamicFileCatalog, UrlTableFactory};
+use datafusion::common::TableReference;
 use datafusion::error::DataFusionError;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
@@ -63,7 +63,8 @@ impl Session {
         let files = Arc::new(Files::new());
         let catalogs = Arc::clone(state.catalog_list());
         let catalogs = DynamicFileCatalog::new(catalogs, Arc::clone(&files) as Arc<dyn UrlTableFactory>);
-        let state = SessionStateBuilder::new_from_existing(state).with_catalog_list(Arc::new(catalogs)).build();
+        let state =
+            SessionStateBuilder::new_from_existing(state).with_catalog_list(Arc::new(catalogs)).build();
         let context = SessionContext::new_with_state(state);
         files.attach(&context);
         Ok(Self { context })
@@ -123,7 +124,9 @@ impl Session {
     /// Refuses plans that the engine would carry out in another sense.
     async fn check(&self, plan: &LogicalPlan) -> Result<(), Failure> {
         match plan {
-            LogicalPlan::Ddl(DdlStatement::CreateExternalTable(table)) if table.schema.fields().is_empty() => {
+            LogicalPlan::Ddl(DdlStatement::CreateExternalTable(table))
+                if table.schema.fields().is_empty() =>
+            {
                 for location in &table.locations {
                     file::check_location(location)?;
                 }
@@ -141,7 +144,8 @@ impl Session {
                 }
             }
             LogicalPlan::Analyze(analyze) if matches!(analyze.input.as_ref(), LogicalPlan::Copy(_)) => {
-                Err(DataFusionError::NotImplemented("EXPLAIN ANALYZE of COPY is not supported yet".into()).into())
+                Err(DataFusionError::NotImplemented("EXPLAIN ANALYZE of COPY is not supported yet".into())
+                    .into())
             }
             _ => Ok(()),
         }

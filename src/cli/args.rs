@@ -121,7 +121,10 @@ fn mean(cli: Cli, matches: &ArgMatches) -> Result<Args> {
         }
         Some(Command::Run { files }) => inputs = files.into_iter().map(file).collect(),
         None if inputs.is_empty() && std::io::stdin().is_terminal() => {
-            return Err(Error::usage_help("there is no SQL to run", "give some with `query run FILE`, -c SQL, or on a pipe"));
+            return Err(Error::usage_help(
+                "there is no SQL to run",
+                "give some with `query run FILE`, -c SQL, or on a pipe",
+            ));
         }
         None if inputs.is_empty() => inputs.push(Input::Stdin),
         None => {}

@@ -59,7 +59,10 @@ impl Output {
     pub(super) fn open(&self, schema: SchemaRef) -> Result<Results> {
         let Some(path) = &self.file else {
             let sink: Sink = Box::new(BufWriter::with_capacity(BUFFER_BYTES, io::stdout()));
-            return Ok(Results { writer: self.format.writer(schema, sink, Path::new("-"), self.limits)?, staging: None });
+            return Ok(Results {
+                writer: self.format.writer(schema, sink, Path::new("-"), self.limits)?,
+                staging: None,
+            });
         };
         let (file, staging) = create(path)?;
         let sink: Sink = Box::new(BufWriter::with_capacity(BUFFER_BYTES, file));
@@ -83,7 +86,8 @@ fn create(path: &Path) -> Result<(File, Option<Staging>)> {
             return Err(Error::io("write", path, io::Error::from(io::ErrorKind::IsADirectory)));
         }
         if kind.is_char_device() || kind.is_block_device() || kind.is_fifo() || kind.is_socket() {
-            let file = File::options().write(true).open(path).map_err(|source| Error::io("write", path, source))?;
+            let file =
+                File::options().write(true).open(path).map_err(|source| Error::io("write", path, source))?;
             return Ok((file, None));
         }
     }

@@ -22,7 +22,8 @@ pub(super) struct Reporter {
 impl Reporter {
     pub(super) fn new(color: ColorChoice) -> Self {
         let stderr = std::io::stderr();
-        let width = terminal_size::terminal_size_of(&stderr).map_or(WIDTH_DEFAULT, |(width, _)| width.0.into());
+        let width =
+            terminal_size::terminal_size_of(&stderr).map_or(WIDTH_DEFAULT, |(width, _)| width.0.into());
         Self { colours: color.colours(stderr.is_terminal()), width }
     }
 
@@ -46,8 +47,12 @@ impl Reporter {
         let (statement, help) = match error {
             Error::Statement(statement) => (Some(statement.as_ref()), statement.help.clone()),
             Error::Usage { help, .. } => (None, help.iter().cloned().collect()),
-            Error::Internal { .. } => (None, vec!["this is a defect: please report it with the query".into()]),
-            Error::Engine(_) | Error::Io { .. } | Error::BrokenPipe | Error::Interrupted { .. } => (None, Vec::new()),
+            Error::Internal { .. } => {
+                (None, vec!["this is a defect: please report it with the query".into()])
+            }
+            Error::Engine(_) | Error::Io { .. } | Error::BrokenPipe | Error::Interrupted { .. } => {
+                (None, Vec::new())
+            }
         };
         let title = Level::ERROR.primary_title(title);
         match statement.and_then(Shown::of) {
@@ -60,7 +65,8 @@ impl Reporter {
             None => {
                 let notes = details.map(|line| Level::NOTE.secondary_title(line));
                 let helps = help.iter().map(|line| Level::HELP.secondary_title(line));
-                let groups: Vec<_> = std::iter::once(title).chain(notes).chain(helps).map(Group::with_title).collect();
+                let groups: Vec<_> =
+                    std::iter::once(title).chain(notes).chain(helps).map(Group::with_title).collect();
                 let texts = groups.iter().map(|group| self.renderer().render(std::slice::from_ref(group)));
                 texts.collect::<Vec<_>>().join("\n")
             }

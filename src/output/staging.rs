@@ -49,7 +49,8 @@ impl Staging {
                 Err(source) => return Err(Error::io("write beside", &target, source)),
             }
         }
-        let source = io::Error::new(io::ErrorKind::AlreadyExists, "every name for a temporary folder is taken");
+        let source =
+            io::Error::new(io::ErrorKind::AlreadyExists, "every name for a temporary folder is taken");
         Err(Error::io("write beside", &target, source))
     }
 
@@ -97,7 +98,9 @@ impl Drop for Staging {
 /// The file that a path means in the end.
 fn follow(path: &Path) -> Result<PathBuf> {
     match fs::symlink_metadata(path) {
-        Ok(meta) if meta.is_symlink() => fs::canonicalize(path).map_err(|e| Error::io("follow the link", path, e)),
+        Ok(meta) if meta.is_symlink() => {
+            fs::canonicalize(path).map_err(|e| Error::io("follow the link", path, e))
+        }
         _ => Ok(path.to_path_buf()),
     }
 }

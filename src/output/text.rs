@@ -16,12 +16,18 @@ pub(super) fn options(null: &'static str) -> FormatOptions<'static> {
 }
 
 /// One formatter per column.
-pub(super) fn formatters<'a>(batch: &'a RecordBatch, options: &'a FormatOptions<'a>) -> Result<Vec<ArrayFormatter<'a>>> {
+pub(super) fn formatters<'a>(
+    batch: &'a RecordBatch,
+    options: &'a FormatOptions<'a>,
+) -> Result<Vec<ArrayFormatter<'a>>> {
     batch.columns().iter().map(|column| formatter(column, options)).collect()
 }
 
 /// A formatter of one column.
-pub(super) fn formatter<'a>(column: &'a ArrayRef, options: &'a FormatOptions<'a>) -> Result<ArrayFormatter<'a>> {
+pub(super) fn formatter<'a>(
+    column: &'a ArrayRef,
+    options: &'a FormatOptions<'a>,
+) -> Result<ArrayFormatter<'a>> {
     let column: &dyn Array = column.as_ref();
     ArrayFormatter::try_new(column, options).map_err(encoding)
 }

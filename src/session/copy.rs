@@ -29,7 +29,9 @@ pub(super) async fn run(context: &SessionContext, plan: LogicalPlan) -> Result<u
         return Err(DataFusionError::Internal("COPY without a COPY plan".into()).into());
     };
     if let Some(stated) = copy.options.get("format").cloned() {
-        return Err(DataFusionError::Plan(format!("unknown option 'format': write STORED AS {stated}")).into());
+        return Err(
+            DataFusionError::Plan(format!("unknown option 'format': write STORED AS {stated}")).into()
+        );
     }
     copy.input = nulls_named(&copy)?;
     let Some(target) = local_path(&copy.output_url) else {
@@ -53,7 +55,10 @@ pub(super) async fn run(context: &SessionContext, plan: LogicalPlan) -> Result<u
 /// The count that a sink returns.
 pub(super) fn count(batches: &[RecordBatch]) -> u64 {
     let counts = batches.iter().filter(|batch| batch.num_columns() == 1 && batch.num_rows() > 0);
-    counts.filter_map(|batch| batch.column(0).as_primitive_opt::<UInt64Type>()).map(|counts| counts.value(0)).sum()
+    counts
+        .filter_map(|batch| batch.column(0).as_primitive_opt::<UInt64Type>())
+        .map(|counts| counts.value(0))
+        .sum()
 }
 
 fn refuse_special(target: &Path) -> Result<(), Failure> {

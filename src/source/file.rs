@@ -35,7 +35,8 @@ impl Files {
 
     fn state(&self) -> Result<SessionState> {
         let session = self.stock.session_store().get_session().upgrade();
-        let state = session.and_then(|session| session.read().as_any().downcast_ref::<SessionState>().cloned());
+        let state =
+            session.and_then(|session| session.read().as_any().downcast_ref::<SessionState>().cloned());
         state.ok_or_else(|| plan_datafusion_err!("the session of this table is gone"))
     }
 }
@@ -80,13 +81,16 @@ pub async fn open(state: &SessionState, path: &str) -> Result<Arc<dyn TableProvi
             let root = listing_url(folder)?;
             let columns = options.infer_partitions(state, &root).await?;
             let text = DataType::Dictionary(Box::new(DataType::UInt16), Box::new(DataType::Utf8));
-            options = options.with_table_partition_cols(columns.into_iter().map(|c| (c, text.clone())).collect());
+            options =
+                options.with_table_partition_cols(columns.into_iter().map(|c| (c, text.clone())).collect());
             vec![root]
         }
         _ => urls,
     };
-    let config = ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options).with_schema(schema);
-    let table = ListingTable::try_new(config)?.with_cache(state.runtime_env().cache_manager.get_file_statistic_cache());
+    let config =
+        ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options).with_schema(schema);
+    let table = ListingTable::try_new(config)?
+        .with_cache(state.runtime_env().cache_manager.get_file_statistic_cache());
     Ok(Arc::new(table))
 }
 
@@ -120,17 +124,21 @@ fn find(path: &str) -> Result<Found> {
         Ok(meta) if meta.is_dir() => Some(local),
         Ok(_) => return Ok(Found { files: vec![local], folder: None }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && path.contains(['*', '?', '[']) => None,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return plan_err!("no such file: '{path}'"),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return plan_err!("no such file: '{path}'");
+        }
         Err(error) => return plan_err!("'{path}' cannot be read: {error}"),
     };
     let pattern = match &folder {
         Some(folder) => format!("{}/**/*", glob::Pattern::escape(&folder.to_string_lossy())),
         None => path.to_string(),
     };
-    let paths = glob::glob(&pattern).map_err(|e| plan_datafusion_err!("'{path}' is not a pattern: {}", e.msg))?;
+    let paths =
+        glob::glob(&pattern).map_err(|e| plan_datafusion_err!("'{path}' is not a pattern: {}", e.msg))?;
     let mut files = Vec::new();
     for entry in paths {
-        let file = entry.map_err(|e| plan_datafusion_err!("'{}' cannot be read: {}", e.path().display(), e.error()))?;
+        let file = entry
+            .map_err(|e| plan_datafusion_err!("'{}' cannot be read: {}", e.path().display(), e.error()))?;
         if file.is_file() && !is_hidden(&file, folder.as_deref()) {
             files.push(file);
         }
@@ -154,7 +162,9 @@ fn is_hidden(file: &Path, folder: Option<&Path>) -> bool {
 fn is_partitioned(folder: &Path, files: &[PathBuf]) -> bool {
     files.iter().all(|file| {
         let below = file.strip_prefix(folder).ok().and_then(Path::parent);
-        below.is_some_and(|below| below.components().any(|part| part.as_os_str().to_string_lossy().contains('=')))
+        below.is_some_and(|below| {
+            below.components().any(|part| part.as_os_str().to_string_lossy().contains('='))
+        })
     })
 }
 
@@ -187,7 +197,8 @@ async fn infer_schema(
     if objects.is_empty() {
         return plan_err!("'{path}' is empty");
     }
-    let schema = options.format.infer_schema(state, &store, &objects).await.map_err(|e| name_file(e, path))?;
+    let schema =
+        options.format.infer_schema(state, &store, &objects).await.map_err(|e| name_file(e, path))?;
     if schema.fields().is_empty() {
         return plan_err!("'{path}' has no columns");
     }
@@ -195,7 +206,8 @@ async fn infer_schema(
     if options.format.get_ext() == "csv" {
         for object in &objects {
             let one = options.format.infer_schema(state, &store, std::slice::from_ref(object)).await?;
-            let names = |schema: &SchemaRef| schema.fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>();
+            let names =
+                |schema: &SchemaRef| schema.fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>();
             if names(&one) != names(&schema) {
                 return plan_err!(
                     "the CSV files of '{path}' have different headers: '/{}' has {:?}, others {:?}",
@@ -269,7 +281,9 @@ impl Kind {
                         file.display()
                     );
                 }
-                Some((_, other)) if other.suffix != kind.suffix => known = Some((file, Self { suffix: "", ..other })),
+                Some((_, other)) if other.suffix != kind.suffix => {
+                    known = Some((file, Self { suffix: "", ..other }))
+                }
                 Some(_) => {}
             }
         }

@@ -1,5 +1,7 @@
 //! The integration tests, one binary.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod engine;
 mod slt;
 mod tidy;

@@ -18,7 +18,10 @@ impl AsyncDB for Engine {
         Ok(match engine::run(&self.0, sql).await? {
             Answer::Rows(schema, batches) => DBOutput::Rows {
                 types: vec![DefaultColumnType::Any; schema.fields().len()],
-                rows: engine::texts(&batches).into_iter().map(|row| row.into_iter().map(shown).collect()).collect(),
+                rows: engine::texts(&batches)
+                    .into_iter()
+                    .map(|row| row.into_iter().map(shown).collect())
+                    .collect(),
             },
             Answer::Count(rows) => DBOutput::StatementComplete(rows),
         })
@@ -57,5 +60,11 @@ fn every_slt_file_passes() {
             failures.push(error.display(false).to_string());
         }
     }
-    assert!(failures.is_empty(), "{} of {} files fail:\n{}", failures.len(), files.len(), failures.join("\n\n"));
+    assert!(
+        failures.is_empty(),
+        "{} of {} files fail:\n{}",
+        failures.len(),
+        files.len(),
+        failures.join("\n\n")
+    );
 }

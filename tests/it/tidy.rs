@@ -69,7 +69,8 @@ fn breaches(file: &Path, text: &str) -> Vec<String> {
 fn imports_go_strictly_downward() {
     let files = sources();
     assert!(files.len() > 20);
-    let found: Vec<_> = files.iter().flat_map(|file| breaches(file, &fs::read_to_string(file).unwrap())).collect();
+    let found: Vec<_> =
+        files.iter().flat_map(|file| breaches(file, &fs::read_to_string(file).unwrap())).collect();
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
@@ -95,7 +96,17 @@ fn no_file_is_more_than_one_thing() {
 #[test]
 fn arrow_datafusion_and_object_store_have_one_version_each() {
     let output = Command::new(env!("CARGO"))
-        .args(["tree", "--locked", "--offline", "--edges", "normal,build,dev", "--prefix", "none", "--format", "{p}"])
+        .args([
+            "tree",
+            "--locked",
+            "--offline",
+            "--edges",
+            "normal,build,dev",
+            "--prefix",
+            "none",
+            "--format",
+            "{p}",
+        ])
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -117,7 +128,17 @@ fn run_and_test_build_the_dependencies_alike() {
     // A feature that only the tests' crates turn on would make `cargo build` compile DataFusion once more.
     let features = |edges: &str| {
         let output = Command::new(env!("CARGO"))
-            .args(["tree", "--locked", "--offline", "--edges", edges, "--prefix", "none", "--format", "{p} {f}"])
+            .args([
+                "tree",
+                "--locked",
+                "--offline",
+                "--edges",
+                edges,
+                "--prefix",
+                "none",
+                "--format",
+                "{p} {f}",
+            ])
             .output()
             .unwrap();
         assert!(output.status.success());

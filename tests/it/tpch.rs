@@ -9,7 +9,8 @@ use datafusion::parquet::arrow::ArrowWriter;
 use query::Session;
 use tpchgen::generators as gen_;
 use tpchgen_arrow::{
-    CustomerArrow, LineItemArrow, NationArrow, OrderArrow, PartArrow, PartSuppArrow, RegionArrow, SupplierArrow,
+    CustomerArrow, LineItemArrow, NationArrow, OrderArrow, PartArrow, PartSuppArrow, RegionArrow,
+    SupplierArrow,
 };
 
 use crate::engine::{self, Answer};

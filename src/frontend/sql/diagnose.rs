@@ -120,7 +120,8 @@ fn unknown_relation(
             failure
         }
     };
-    let quoted = missing.0.iter().any(|part| part.as_ident().is_some_and(|ident| ident.quote_style.is_some()));
+    let quoted =
+        missing.0.iter().any(|part| part.as_ident().is_some_and(|ident| ident.quote_style.is_some()));
     if let Some(near) = nearest(&spelled, &names.tables) {
         failure.help.push(format!("did you mean '{near}'?"));
     } else if !quoted && crate::source::file::looks_like_path(&spelled) {
@@ -131,7 +132,8 @@ fn unknown_relation(
 
 /// A name as it was written, without quotes.
 fn spelled(name: &ObjectName) -> String {
-    let parts = name.0.iter().map(|part| part.as_ident().map_or_else(|| part.to_string(), |id| id.value.clone()));
+    let parts =
+        name.0.iter().map(|part| part.as_ident().map_or_else(|| part.to_string(), |id| id.value.clone()));
     parts.collect::<Vec<_>>().join(".")
 }
 
@@ -143,14 +145,19 @@ struct UnknownFunction {
 impl UnknownFunction {
     fn into_error(self, source: DataFusionError, statement: &Statement) -> StatementError {
         let place = place_of_name(&self.name, statement);
-        let mut failure = StatementError::new(format!("function '{}' does not exist", spelled(&self.name)), place);
+        let mut failure =
+            StatementError::new(format!("function '{}' does not exist", spelled(&self.name)), place);
         failure.help.extend(self.near.map(|near| format!("did you mean '{near}'?")));
         failure.source = Some(source);
         failure
     }
 }
 
-fn unknown_function(error: &DataFusionError, statement: &Statement, names: &Names) -> Option<UnknownFunction> {
+fn unknown_function(
+    error: &DataFusionError,
+    statement: &Statement,
+    names: &Names,
+) -> Option<UnknownFunction> {
     if !error.find_root().message().starts_with("Invalid function") {
         return None;
     }
@@ -175,11 +182,17 @@ fn unknown_field(error: &DataFusionError) -> Option<(&Column, &[Column])> {
     }
 }
 
-fn unknown_column(field: Column, valid: Vec<Column>, source: DataFusionError, statement: &Statement) -> StatementError {
+fn unknown_column(
+    field: Column,
+    valid: Vec<Column>,
+    source: DataFusionError,
+    statement: &Statement,
+) -> StatementError {
     let spanned = source.diagnostic().and_then(|diagnostic| place_of(diagnostic, statement));
     let place = spanned.or_else(|| place_of_word(&field.name, statement));
     let name = field.flat_name();
-    let mut failure = StatementError::new(format!("column '{}' does not exist", name.replace('"', "")), place);
+    let mut failure =
+        StatementError::new(format!("column '{}' does not exist", name.replace('"', "")), place);
     let names: Vec<String> = valid.iter().map(|column| column.name.clone()).collect();
     let same_but_case = names.iter().find(|known| known.eq_ignore_ascii_case(&field.name));
     match (same_but_case, nearest(&field.name, &names)) {
@@ -203,7 +216,9 @@ fn listed(names: &[String]) -> String {
 
 fn place_of(diagnostic: &Diagnostic, statement: &Statement) -> Option<Place> {
     let script = &statement.place().script;
-    diagnostic.span.map(|span| Place { script: Arc::clone(script), span: byte_range(script, span.start, span.end) })
+    diagnostic
+        .span
+        .map(|span| Place { script: Arc::clone(script), span: byte_range(script, span.start, span.end) })
 }
 
 fn place_of_name(name: &ObjectName, statement: &Statement) -> Option<Place> {
@@ -211,7 +226,9 @@ fn place_of_name(name: &ObjectName, statement: &Statement) -> Option<Place> {
     let span = byte_span(script, name.span());
     let place = span.map(|span| Place { script: Arc::clone(script), span });
     // The parser keeps no place for a name in single quotes.
-    place.or_else(|| place_of_word(&format!("'{}'", spelled(name)), statement)).or_else(|| Some(statement.place().clone()))
+    place
+        .or_else(|| place_of_word(&format!("'{}'", spelled(name)), statement))
+        .or_else(|| Some(statement.place().clone()))
 }
 
 /// The first word of the statement that is spelled so, for errors that carry no place.
@@ -232,24 +249,51 @@ fn place_of_word(word: &str, statement: &Statement) -> Option<Place> {
 fn nearest(name: &str, names: &[String]) -> Option<String> {
     let wanted = name.to_lowercase();
     let score = |known: &String| strsim::normalized_damerau_levenshtein(&wanted, &known.to_lowercase());
-    let best = names.iter().map(|known| (score(known), known)).max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(a.1)));
+    let best =
+        names.iter().map(|known| (score(known), known)).max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(a.1)));
     best.filter(|(score, _)| *score >= SIMILARITY_MIN).map(|(_, known)| known.clone())
 }
 
 /// The keyword that a word was probably meant to be, when it is a near miss of one.
 pub(super) fn nearest_keyword(word: &str) -> Option<String> {
     const KEYWORDS: [&str; 24] = [
-        "SELECT", "FROM", "WHERE", "GROUP", "ORDER", "HAVING", "LIMIT", "JOIN", "UNION", "INSERT", "CREATE", "EXTERNAL",
-        "TABLE", "VALUES", "EXPLAIN", "DESCRIBE", "DISTINCT", "BETWEEN", "QUALIFY", "WINDOW", "PARTITION", "OFFSET",
-        "WITH", "COPY",
+        "SELECT",
+        "FROM",
+        "WHERE",
+        "GROUP",
+        "ORDER",
+        "HAVING",
+        "LIMIT",
+        "JOIN",
+        "UNION",
+        "INSERT",
+        "CREATE",
+        "EXTERNAL",
+        "TABLE",
+        "VALUES",
+        "EXPLAIN",
+        "DESCRIBE",
+        "DISTINCT",
+        "BETWEEN",
+        "QUALIFY",
+        "WINDOW",
+        "PARTITION",
+        "OFFSET",
+        "WITH",
+        "COPY",
     ];
     let upper = word.to_uppercase();
     let is_word = word.len() > 2 && word.chars().all(char::is_alphanumeric);
     if !is_word || KEYWORDS.contains(&upper.as_str()) {
         return None;
     }
-    let near = |keyword: &&&str| strsim::damerau_levenshtein(&upper, keyword) <= if upper.len() > 4 { 2 } else { 1 };
-    KEYWORDS.iter().filter(near).min_by_key(|keyword| strsim::damerau_levenshtein(&upper, keyword)).map(ToString::to_string)
+    let near =
+        |keyword: &&&str| strsim::damerau_levenshtein(&upper, keyword) <= if upper.len() > 4 { 2 } else { 1 };
+    KEYWORDS
+        .iter()
+        .filter(near)
+        .min_by_key(|keyword| strsim::damerau_levenshtein(&upper, keyword))
+        .map(ToString::to_string)
 }
 
 impl Statement {

@@ -14,10 +14,10 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::parser::{CopyToSource, Statement as Ast};
 use sqlparser::ast::{
-    AssignmentTarget, BinaryOperator, ExcludeSelectItem, Expr, Ident, Join, JoinOperator, NamedWindowDefinition, NamedWindowExpr,
-    ObjectName, ObjectNamePart, PipeOperator, Query, ReplaceSelectElement, ReplaceSelectItem, Select, SelectFlavor,
-    SelectItem, SetExpr, Spanned, TableFactor, Value, VisitMut, VisitorMut, WildcardAdditionalOptions, WindowSpec,
-    WindowType,
+    AssignmentTarget, BinaryOperator, ExcludeSelectItem, Expr, Ident, Join, JoinOperator,
+    NamedWindowDefinition, NamedWindowExpr, ObjectName, ObjectNamePart, PipeOperator, Query,
+    ReplaceSelectElement, ReplaceSelectItem, Select, SelectFlavor, SelectItem, SetExpr, Spanned, TableFactor,
+    Value, VisitMut, VisitorMut, WildcardAdditionalOptions, WindowSpec, WindowType,
 };
 
 use super::refuse::{self, Functions, Refusal};
@@ -112,7 +112,10 @@ impl VisitorMut for Rewriter {
             match self.window(name) {
                 Some(spec) => function.over = Some(WindowType::WindowSpec(spec)),
                 None => {
-                    return ControlFlow::Break(Refusal::new(format!("window '{name}' is not defined"), name.span));
+                    return ControlFlow::Break(Refusal::new(
+                        format!("window '{name}' is not defined"),
+                        name.span,
+                    ));
                 }
             }
         }
@@ -124,7 +127,8 @@ impl Rewriter {
     fn window(&self, name: &Ident) -> Option<WindowSpec> {
         let same = |other: &Ident| normal(other) == normal(name);
         let scope = self.windows.last()?;
-        let NamedWindowDefinition(_, definition) = scope.iter().find(|NamedWindowDefinition(n, _)| same(n))?;
+        let NamedWindowDefinition(_, definition) =
+            scope.iter().find(|NamedWindowDefinition(n, _)| same(n))?;
         match definition {
             NamedWindowExpr::WindowSpec(spec) => Some(spec.clone()),
             NamedWindowExpr::NamedWindow(_) => None,
@@ -217,7 +221,10 @@ fn lower_names(options: &mut WildcardAdditionalOptions) {
 }
 
 fn plain_join(join: &mut Join) {
-    let operator = std::mem::replace(&mut join.join_operator, JoinOperator::CrossJoin(sqlparser::ast::JoinConstraint::None));
+    let operator = std::mem::replace(
+        &mut join.join_operator,
+        JoinOperator::CrossJoin(sqlparser::ast::JoinConstraint::None),
+    );
     join.join_operator = match operator {
         JoinOperator::Semi(constraint) => JoinOperator::LeftSemi(constraint),
         JoinOperator::Anti(constraint) => JoinOperator::LeftAnti(constraint),
@@ -241,17 +248,24 @@ fn plain_pipe(operator: &mut PipeOperator) -> ControlFlow<Refusal> {
             let mut items = Vec::new();
             for assignment in assignments {
                 let column_name = match &assignment.target {
-                    AssignmentTarget::ColumnName(name) => name.0.first().and_then(|part| part.as_ident()).cloned(),
+                    AssignmentTarget::ColumnName(name) => {
+                        name.0.first().and_then(|part| part.as_ident()).cloned()
+                    }
                     AssignmentTarget::Tuple(_) => None,
                 };
                 let Some(column_name) = column_name else {
-                    return ControlFlow::Break(Refusal::new("|> SET of several columns at once", assignment.span()));
+                    return ControlFlow::Break(Refusal::new(
+                        "|> SET of several columns at once",
+                        assignment.span(),
+                    ));
                 };
                 let expr = assignment.value.clone();
                 items.push(Box::new(ReplaceSelectElement { expr, column_name, as_keyword: true }));
             }
-            let mut options =
-                WildcardAdditionalOptions { opt_replace: Some(ReplaceSelectItem { items }), ..Default::default() };
+            let mut options = WildcardAdditionalOptions {
+                opt_replace: Some(ReplaceSelectItem { items }),
+                ..Default::default()
+            };
             lower_names(&mut options);
             *operator = select(options);
         }
@@ -305,7 +319,9 @@ impl ReplaceFinder {
     fn items(&mut self, items: &mut Vec<SelectItem>) {
         let mut added = Vec::new();
         for item in items.iter_mut() {
-            let (SelectItem::Wildcard(options) | SelectItem::QualifiedWildcard(_, options)) = item else { continue };
+            let (SelectItem::Wildcard(options) | SelectItem::QualifiedWildcard(_, options)) = item else {
+                continue;
+            };
             let Some(replace) = &options.opt_replace else { continue };
             self.found.extend(replace.items.iter().map(|element| element.column_name.clone()));
             if !self.exclude {

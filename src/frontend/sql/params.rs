@@ -30,7 +30,10 @@ impl Params {
         let mut params = Vec::<(String, String)>::new();
         for pair in pairs {
             let Some((name, value)) = pair.split_once('=') else {
-                return Err(Error::usage_help(format!("parameter '{pair}' has no value"), "write --param name=value"));
+                return Err(Error::usage_help(
+                    format!("parameter '{pair}' has no value"),
+                    "write --param name=value",
+                ));
             };
             let name = name.trim_start_matches('$');
             if name.is_empty() || !name.chars().all(|c| c.is_alphanumeric() || c == '_') {
@@ -100,9 +103,10 @@ impl Params {
                         return Ok(Transformed::no(expr));
                     };
                     let kind = field.as_ref().map(|field| field.data_type().clone());
-                    let value = self.value(id.trim_start_matches('$'), kind.as_ref()).inspect_err(|wrong| {
-                        refused = Some((id.clone(), wrong.to_string()));
-                    })?;
+                    let value =
+                        self.value(id.trim_start_matches('$'), kind.as_ref()).inspect_err(|wrong| {
+                            refused = Some((id.clone(), wrong.to_string()));
+                        })?;
                     // One name may stand for several types, so the type becomes part of the key.
                     let key = format!("{}:{}", id.trim_start_matches('$'), value.data_type());
                     values.insert(key.clone(), value.into());
@@ -127,7 +131,8 @@ impl Params {
             return StatementError::from_engine(source, Some(statement.place().clone()));
         };
         let name = id.trim_start_matches('$');
-        let place = statement.parameters().iter().find(|(known, _)| known == name).map(|(_, place)| place.clone());
+        let place =
+            statement.parameters().iter().find(|(known, _)| known == name).map(|(_, place)| place.clone());
         StatementError::from_engine(source, place)
     }
 
@@ -176,7 +181,9 @@ fn scalar(expr: SqlExpr) -> Option<ScalarValue> {
         SqlExpr::TypedString(typed) => {
             let kind = match typed.data_type {
                 SqlType::Date => DataType::Date32,
-                SqlType::Timestamp(..) => DataType::Timestamp(datafusion::arrow::datatypes::TimeUnit::Nanosecond, None),
+                SqlType::Timestamp(..) => {
+                    DataType::Timestamp(datafusion::arrow::datatypes::TimeUnit::Nanosecond, None)
+                }
                 _ => return None,
             };
             ScalarValue::from(typed.value.value.into_string()?).cast_to(&kind).ok()
@@ -216,7 +223,8 @@ mod tests {
 
     #[test]
     fn pairs_are_checked() {
-        let parse = |pairs: &[&str]| Params::parse(&pairs.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let parse =
+            |pairs: &[&str]| Params::parse(&pairs.iter().map(ToString::to_string).collect::<Vec<_>>());
         assert_eq!(parse(&["a=1=2"]).unwrap().get("a"), Some("1=2"));
         assert!(parse(&["a"]).is_err());
         assert!(parse(&["=1"]).is_err());

@@ -8,9 +8,9 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     Cte, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
-    FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, LimitClause,
-    ObjectName, OrderByKind, PipeOperator, Query, Select, SelectItem, SetExpr, SetOperator, SetQuantifier, Spanned,
-    TableAlias, TableFactor, Value, Visit, Visitor, WindowType,
+    FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator,
+    LimitClause, ObjectName, OrderByKind, PipeOperator, Query, Select, SelectItem, SetExpr, SetOperator,
+    SetQuantifier, Spanned, TableAlias, TableFactor, Value, Visit, Visitor, WindowType,
 };
 use sqlparser::tokenizer::Span;
 
@@ -106,7 +106,11 @@ impl Visitor for Checker<'_> {
         refuse_if(select.value_table_mode.is_some(), "SELECT AS STRUCT / AS VALUE", span)?;
         refuse_if(select.projection.is_empty(), "SELECT without columns", span)?;
         let (GroupByExpr::All(modifiers) | GroupByExpr::Expressions(_, modifiers)) = &select.group_by;
-        refuse_if(!modifiers.is_empty(), "GROUP BY … WITH, or GROUPING SETS after other columns", select.group_by.span())?;
+        refuse_if(
+            !modifiers.is_empty(),
+            "GROUP BY … WITH, or GROUPING SETS after other columns",
+            select.group_by.span(),
+        )?;
         for item in &select.projection {
             if let SelectItem::Wildcard(options) | SelectItem::QualifiedWildcard(_, options) = item {
                 refuse_if(options.opt_ilike.is_some(), "* ILIKE", options.span())?;
@@ -132,7 +136,9 @@ impl Visitor for Checker<'_> {
         if self.depth > DEPTH_MAX {
             let message = format!("expression is nested more than {DEPTH_MAX} levels deep");
             let refusal = Refusal::new(message, expr.span());
-            return Check::Break(refusal.help("a chain of terms counts a level each: sum a list of VALUES, or use IN"));
+            return Check::Break(
+                refusal.help("a chain of terms counts a level each: sum a list of VALUES, or use IN"),
+            );
         }
         match expr {
             Expr::Function(function) => self.function(function),
@@ -208,20 +214,27 @@ fn set_operation(body: &SetExpr) -> Check {
 fn pipe(operator: &PipeOperator, span: Span) -> Check {
     match operator {
         PipeOperator::Aggregate { full_table_exprs, group_by_expr } => {
-            let ordered = full_table_exprs.iter().chain(group_by_expr).any(|item| {
-                item.order_by.asc.is_some() || item.order_by.nulls_first.is_some()
-            });
+            let ordered = full_table_exprs
+                .iter()
+                .chain(group_by_expr)
+                .any(|item| item.order_by.asc.is_some() || item.order_by.nulls_first.is_some());
             refuse_if(ordered, "ASC or DESC in |> AGGREGATE", span)
         }
         PipeOperator::Select { exprs } | PipeOperator::Extend { exprs } => {
             let ilike = exprs.iter().any(|item| match item {
-                SelectItem::Wildcard(options) | SelectItem::QualifiedWildcard(_, options) => options.opt_ilike.is_some(),
+                SelectItem::Wildcard(options) | SelectItem::QualifiedWildcard(_, options) => {
+                    options.opt_ilike.is_some()
+                }
                 _ => false,
             });
             refuse_if(ilike, "* ILIKE", span)
         }
-        PipeOperator::Except { set_quantifier: SetQuantifier::All, .. } => refuse_if(true, "|> EXCEPT ALL", span),
-        PipeOperator::Intersect { set_quantifier: SetQuantifier::All, .. } => refuse_if(true, "|> INTERSECT ALL", span),
+        PipeOperator::Except { set_quantifier: SetQuantifier::All, .. } => {
+            refuse_if(true, "|> EXCEPT ALL", span)
+        }
+        PipeOperator::Intersect { set_quantifier: SetQuantifier::All, .. } => {
+            refuse_if(true, "|> INTERSECT ALL", span)
+        }
         PipeOperator::Join(join) => joined(join, &join.relation),
         PipeOperator::TableSample { .. } => refuse_if(true, "|> TABLESAMPLE", span),
         PipeOperator::Rename { .. } => refuse_if(true, "|> RENAME", span),
@@ -264,10 +277,14 @@ fn joined(join: &Join, left: &TableFactor) -> Check {
 
 /// A kind of join that the parser took for the left table's alias: `a POSITIONAL JOIN b`.
 fn join_word(left: &TableFactor) -> Option<Refusal> {
-    let (TableFactor::Table { alias: Some(alias), .. } | TableFactor::Derived { alias: Some(alias), .. }) = left else {
+    let (TableFactor::Table { alias: Some(alias), .. } | TableFactor::Derived { alias: Some(alias), .. }) =
+        left
+    else {
         return None;
     };
-    let TableAlias { explicit: false, name: Ident { quote_style: None, value, span }, .. } = alias else { return None };
+    let TableAlias { explicit: false, name: Ident { quote_style: None, value, span }, .. } = alias else {
+        return None;
+    };
     let word = value.to_uppercase();
     matches!(word.as_str(), "POSITIONAL" | "ASOF" | "ANY" | "SEMI" | "ANTI" | "FUL" | "LATERAL" | "PASTE")
         .then(|| Refusal::unsupported(format!("{word} JOIN"), *span))
@@ -276,7 +293,9 @@ fn join_word(left: &TableFactor) -> Option<Refusal> {
 fn table(factor: &TableFactor) -> Check {
     let span = factor.span();
     match factor {
-        TableFactor::Table { name, args, with_hints, with_ordinality, partitions, sample, version, .. } => {
+        TableFactor::Table {
+            name, args, with_hints, with_ordinality, partitions, sample, version, ..
+        } => {
             refuse_if(sample.is_some(), "TABLESAMPLE", span)?;
             refuse_if(!with_hints.is_empty(), "WITH (…) after a table", span)?;
             refuse_if(*with_ordinality, "WITH ORDINALITY", span)?;
@@ -293,7 +312,9 @@ fn table(factor: &TableFactor) -> Check {
         TableFactor::Pivot { .. } => refuse_if(true, "PIVOT", span),
         TableFactor::Unpivot { .. } => refuse_if(true, "UNPIVOT", span),
         TableFactor::MatchRecognize { .. } => refuse_if(true, "MATCH_RECOGNIZE", span),
-        TableFactor::JsonTable { .. } | TableFactor::OpenJsonTable { .. } => refuse_if(true, "JSON_TABLE", span),
+        TableFactor::JsonTable { .. } | TableFactor::OpenJsonTable { .. } => {
+            refuse_if(true, "JSON_TABLE", span)
+        }
         TableFactor::NestedJoin { table_with_joins, .. } => {
             table_with_joins.joins.iter().try_for_each(|join| joined(join, &table_with_joins.relation))
         }
@@ -305,7 +326,11 @@ impl Checker<'_> {
     fn function(&self, function: &Function) -> Check {
         let span = function.name.span();
         let name = simple_name(&function.name);
-        refuse_if(!matches!(function.parameters, FunctionArguments::None), "a function with two argument lists", span)?;
+        refuse_if(
+            !matches!(function.parameters, FunctionArguments::None),
+            "a function with two argument lists",
+            span,
+        )?;
         if let Some(WindowType::WindowSpec(spec)) = &function.over {
             refuse_if(spec.window_name.is_some(), "OVER (name …): extending a named window", span)?;
         }
@@ -326,7 +351,9 @@ impl Checker<'_> {
             || function.null_treatment.is_some()
             || !function.within_group.is_empty()
             || args.is_some_and(|list| list.duplicate_treatment.is_some() || has_clauses(list));
-        let what = format!("DISTINCT, FILTER, OVER, ORDER BY, WITHIN GROUP or NULLS in {name}, which is no aggregate");
+        let what = format!(
+            "DISTINCT, FILTER, OVER, ORDER BY, WITHIN GROUP or NULLS in {name}, which is no aggregate"
+        );
         refuse_if(clauses, &what, span)
     }
 }
@@ -357,7 +384,10 @@ fn aggregate(name: &str, function: &Function, args: Option<&FunctionArgumentList
     });
     refuse_if(positional, &format!("ORDER BY a number in {name}"), span)?;
     let null_treatment = function.null_treatment.is_some()
-        || list.clauses.iter().any(|clause| matches!(clause, FunctionArgumentClause::IgnoreOrRespectNulls(_)));
+        || list
+            .clauses
+            .iter()
+            .any(|clause| matches!(clause, FunctionArgumentClause::IgnoreOrRespectNulls(_)));
     let honours = matches!(name, "first_value" | "last_value" | "nth_value");
     refuse_if(
         null_treatment && function.over.is_some() && !honours,

@@ -30,7 +30,8 @@ pub struct Split {
 /// Takes a script apart. Statements before a place that cannot be tokenized are whole.
 pub fn split(script: &Arc<Script>) -> Split {
     let mut tokens = Vec::new();
-    let result = Tokenizer::new(&GenericDialect {}, &script.text).tokenize_with_location_into_buf(&mut tokens);
+    let result =
+        Tokenizer::new(&GenericDialect {}, &script.text).tokenize_with_location_into_buf(&mut tokens);
     let failure = result.err().map(|error| {
         let at = script.offset(error.location.line, error.location.column);
         let place = Place { script: Arc::clone(script), span: at..at };
@@ -102,8 +103,14 @@ mod tests {
         assert_eq!(texts("select 1; select 2"), ["select 1", "select 2"]);
         assert_eq!(texts("select ';--'; select \"a;b\";"), ["select ';--'", "select \"a;b\""]);
         assert_eq!(texts("select 1 -- one; two\n+ 1; select 3"), ["select 1 -- one; two\n+ 1", "select 3"]);
-        assert_eq!(texts("select /* ; /* nested; */ */ 1;select 2"), ["select /* ; /* nested; */ */ 1", "select 2"]);
-        assert_eq!(texts("select $$a;b$$; select $x$ ; $$ ; $x$"), ["select $$a;b$$", "select $x$ ; $$ ; $x$"]);
+        assert_eq!(
+            texts("select /* ; /* nested; */ */ 1;select 2"),
+            ["select /* ; /* nested; */ */ 1", "select 2"]
+        );
+        assert_eq!(
+            texts("select $$a;b$$; select $x$ ; $$ ; $x$"),
+            ["select $$a;b$$", "select $x$ ; $$ ; $x$"]
+        );
         assert_eq!(texts("select 'it''s; fine'; select e'\\';'"), ["select 'it''s; fine'", "select e'\\';'"]);
     }
 

@@ -38,7 +38,8 @@ impl RawStatement {
             Token::Placeholder(name) => Some((name.trim_start_matches('$').to_string(), token.span)),
             _ => None,
         });
-        let place = |span| byte_span(&self.script, span).map(|span| Place { script: Arc::clone(&self.script), span });
+        let place =
+            |span| byte_span(&self.script, span).map(|span| Place { script: Arc::clone(&self.script), span });
         named.filter_map(|(name, span)| Some((name, place(span)?))).collect()
     }
 
@@ -75,7 +76,9 @@ impl RawStatement {
                 ParserError::TokenizerError(text) | ParserError::ParserError(text) => text.clone(),
                 ParserError::RecursionLimitExceeded => {
                     let message = format!("statement is nested more than {NESTING_MAX} levels deep");
-                    return StatementError::new(message, Some(self.place())).with_label("in this statement").into();
+                    return StatementError::new(message, Some(self.place()))
+                        .with_label("in this statement")
+                        .into();
                 }
             },
             other => other.message().into_owned(),
@@ -97,7 +100,8 @@ impl RawStatement {
 
     fn refused(&self, refusal: Refusal) -> Error {
         let Refusal { message, span, help } = refusal;
-        let place = byte_span(&self.script, span).map(|span| Place { script: Arc::clone(&self.script), span });
+        let place =
+            byte_span(&self.script, span).map(|span| Place { script: Arc::clone(&self.script), span });
         let mut failure = StatementError::new(message, Some(place.unwrap_or_else(|| self.place())));
         failure.help.extend(help.map(str::to_string));
         failure.into()
@@ -166,7 +170,8 @@ impl Statement {
 fn take_location(text: &str) -> (String, Option<Location>) {
     let Some((message, place)) = text.rsplit_once(" at Line: ") else { return (text.to_string(), None) };
     let location = place.split_once(", Column: ").and_then(|(line, column)| {
-        let digits = |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok();
+        let digits =
+            |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok();
         Some(Location { line: digits(line)?, column: digits(column)? })
     });
     (message.to_string(), location)

@@ -157,7 +157,9 @@ impl ScalarUDFImpl for Arithmetic {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let mut args = args.args.into_iter();
-        let Some(mut value) = args.next() else { return exec_err!("{} was called without arguments", self.name) };
+        let Some(mut value) = args.next() else {
+            return exec_err!("{} was called without arguments", self.name);
+        };
         match &self.shape {
             Shape::Neg => negate(&value, self.on_overflow),
             Shape::Chain(ops) => {
@@ -174,7 +176,9 @@ impl ScalarUDFImpl for Arithmetic {
     }
 
     fn evaluate_bounds(&self, inputs: &[&Interval]) -> Result<Interval> {
-        let Some((first, rest)) = inputs.split_first() else { return Interval::make_unbounded(&DataType::Null) };
+        let Some((first, rest)) = inputs.split_first() else {
+            return Interval::make_unbounded(&DataType::Null);
+        };
         match (&self.shape, self.on_overflow) {
             (Shape::Chain(ops), OnOverflow::Fail) => {
                 let mut range = (*first).clone();
@@ -333,6 +337,9 @@ mod tests {
     fn chains_are_named_as_they_were_written() {
         let function = Arithmetic::checked(vec![Op::Add, Op::Sub]);
         let args = [1i64, 2, 3].map(datafusion::logical_expr::lit);
-        assert_eq!(function.schema_name(&args).unwrap(), "checked_arithmetic(Int64(1) + Int64(2) - Int64(3))");
+        assert_eq!(
+            function.schema_name(&args).unwrap(),
+            "checked_arithmetic(Int64(1) + Int64(2) - Int64(3))"
+        );
     }
 }

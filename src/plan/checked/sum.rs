@@ -142,7 +142,9 @@ impl Total {
         let scalar = match (self, total) {
             (Self::Signed, None) => Some(ScalarValue::Int64(None)),
             (Self::Unsigned, None) => Some(ScalarValue::UInt64(None)),
-            (Self::Signed, Some(total)) => i64::try_from(total).ok().map(|total| ScalarValue::Int64(Some(total))),
+            (Self::Signed, Some(total)) => {
+                i64::try_from(total).ok().map(|total| ScalarValue::Int64(Some(total)))
+            }
             (Self::Unsigned, Some(total)) => {
                 u64::try_from(total).ok().map(|total| ScalarValue::UInt64(Some(total)))
             }
