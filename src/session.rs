@@ -96,6 +96,12 @@ impl Session {
 
     async fn plan(&self, statement: &Statement) -> Result<LogicalPlan> {
         let state = self.context.state();
+        if let Some(format) = statement.copy_format()
+            && state.get_file_format_factory(&format.to_lowercase()).is_none()
+        {
+            let message = format!("files of format '{format}' cannot be written");
+            return Err(StatementError::new(message, Some(statement.place().clone())).into());
+        }
         if let Some((columns, probe)) = statement.replace_probe()
             && let Err(error) = state.statement_to_plan(probe).await
             && names_column(&error, &columns)

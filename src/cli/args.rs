@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::config::ColorChoice;
@@ -109,6 +110,12 @@ pub(super) fn parse() -> Result<Args, ExitCode> {
 /// Prints what clap has to say, by its own rules for streams and exit codes; a closed pipe is no error.
 fn answer(message: clap::Error) -> ExitCode {
     drop(message.print());
+    if let Some(ContextValue::String(word)) = message.get(ContextKind::InvalidSubcommand)
+        && std::path::Path::new(word).exists()
+    {
+        super::report::Reporter::new(ColorChoice::Auto)
+            .note(&format!("\nTo run a file of SQL: query run {word}"));
+    }
     ExitCode::from(u8::try_from(message.exit_code()).unwrap_or(2))
 }
 

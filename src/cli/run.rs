@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::{FutureExt, StreamExt};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 
 use super::args::Args;
 use super::output::Output;
@@ -18,14 +19,15 @@ use crate::frontend::sql::{Params, RawStatement, Split, Statement, split};
 use crate::session::{Outcome, Session, located};
 
 /// How long a stopped query may take to clean up behind itself. What it leaves, the next write sweeps.
-const CLEANUP_TIME_MAX: Duration = Duration::from_secs(2);
+const CLEANUP_TIME_MAX: Duration = Duration::from_millis(500);
 
 /// Runs everything that the arguments ask for; gives the exit code.
 pub(super) fn main(args: Args, reporter: Reporter) -> u8 {
     match guarded(|| prepare(args)) {
-        Ok((runtime, job)) => {
-            let code = runtime.block_on(supervise(job, reporter));
-            runtime.shutdown_background();
+        Ok(Prepared { workers, supervisor, job }) => {
+            let work = workers.spawn(job.run(reporter));
+            let code = supervisor.block_on(supervise(work, reporter));
+            workers.shutdown_background();
             code
         }
         Err(error) => reporter.fail(&error),
@@ -49,7 +51,14 @@ struct Job {
     quiet: bool,
 }
 
-fn prepare(args: Args) -> Result<(Runtime, Job)> {
+struct Prepared {
+    workers: Runtime,
+    /// Waits for signals on a thread of its own: workers may all be busy with operators that do not yield.
+    supervisor: Runtime,
+    job: Job,
+}
+
+fn prepare(args: Args) -> Result<Prepared> {
     let output = Output::new(&args)?;
     let splits: Vec<Split> = script::read_all(args.inputs)?.iter().map(split).collect();
     let session = Session::new()?;
@@ -66,19 +75,17 @@ fn prepare(args: Args) -> Result<(Runtime, Job)> {
             ));
         }
     }
-    let runtime = Builder::new_multi_thread()
-        .enable_all()
-        .thread_stack_size(STACK_BYTES)
-        .build()
-        .map_err(|source| Error::io("start the runtime for", "query", source))?;
+    let failed = |source| Error::io("start the runtime for", "query", source);
+    let workers =
+        Builder::new_multi_thread().enable_all().thread_stack_size(STACK_BYTES).build().map_err(failed)?;
+    let supervisor = Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let job =
         Job { session, splits, params: args.params, output, keep_going: args.keep_going, quiet: args.quiet };
-    Ok((runtime, job))
+    Ok(Prepared { workers, supervisor, job })
 }
 
-/// Runs the job on the workers while this thread waits for it or for a signal.
-async fn supervise(job: Job, reporter: Reporter) -> u8 {
-    let mut work = tokio::spawn(job.run(reporter));
+/// Waits for the job, or for a signal that stops it.
+async fn supervise(mut work: JoinHandle<u8>, reporter: Reporter) -> u8 {
     let stop = async {
         match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
             (Ok(mut interrupt), Ok(mut terminate)) => tokio::select! {

@@ -28,11 +28,6 @@ pub(super) async fn run(context: &SessionContext, plan: LogicalPlan) -> Result<u
     let LogicalPlan::Copy(mut copy) = plan else {
         return Err(DataFusionError::Internal("COPY without a COPY plan".into()).into());
     };
-    if let Some(stated) = copy.options.get("format").cloned() {
-        return Err(
-            DataFusionError::Plan(format!("unknown option 'format': write STORED AS {stated}")).into()
-        );
-    }
     copy.input = nulls_named(&copy)?;
     let Some(target) = local_path(&copy.output_url) else {
         let text = format!("'{}' cannot be written yet: only local files can", copy.output_url);

@@ -124,6 +124,14 @@ impl Statement {
         &self.ast
     }
 
+    /// The format that a COPY states. The planner goes by the file's name when it does not know the format.
+    pub fn copy_format(&self) -> Option<&str> {
+        match &self.ast {
+            Ast::CopyTo(copy) => copy.stored_as.as_deref(),
+            Ast::Statement(_) | Ast::Explain(_) | Ast::CreateExternalTable(_) | Ast::Reset(_) => None,
+        }
+    }
+
     /// The columns that `* REPLACE` names, with the statement that plans only if each exists. The planner
     /// would ignore a replacement of a column that is not there.
     pub fn replace_probe(&self) -> Option<(Vec<String>, Ast)> {
