@@ -92,6 +92,8 @@ pub struct Script {
     pub name: String,
     /// The whole text.
     pub text: String,
+    /// Where each line starts: messages and tokens count in lines, spans in bytes.
+    line_starts: Vec<usize>,
 }
 
 impl Error {
@@ -165,21 +167,19 @@ impl From<StatementError> for Error {
 impl Script {
     /// A script under the name it is to have in messages.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Arc<Self> {
-        Arc::new(Self { name: name.into(), text: text.into() })
+        let text = text.into();
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
+        let line_starts = std::iter::once(0).chain(ends).collect();
+        Arc::new(Self { name: name.into(), text, line_starts })
     }
 
     /// The byte offset of a place given as line and column, both from 1, columns in characters.
     /// A place beyond the end is the end.
     pub fn offset(&self, line: u64, column: u64) -> usize {
-        let mut start = 0;
-        for _ in 1..line {
-            match self.text[start..].find('\n') {
-                Some(newline) => start += newline + 1,
-                None => return self.text.len(),
-            }
-        }
-        let column = usize::try_from(column.saturating_sub(1)).unwrap_or(usize::MAX);
-        self.text[start..].char_indices().nth(column).map_or(self.text.len(), |(at, _)| start + at)
+        let index = |number: u64| usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX);
+        let Some(start) = self.line_starts.get(index(line)).copied() else { return self.text.len() };
+        let place = self.text[start..].char_indices().nth(index(column));
+        place.map_or(self.text.len(), |(at, _)| start + at)
     }
 }
 
@@ -252,7 +252,7 @@ fn strip_prefix(text: &str) -> String {
 }
 
 /// Messages start in lower case, but for words that are written in capitals (`JSON`, `GROUP BY`).
-fn lower_first(text: &str) -> String {
+pub(crate) fn lower_first(text: &str) -> String {
     let mut chars = text.chars();
     match (chars.next(), chars.next()) {
         (Some(first), Some(second)) if first.is_uppercase() && second.is_lowercase() => {

@@ -4,7 +4,6 @@ mod copy;
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{DynamicFileCatalog, UrlTableFactory};
 use datafusion::common::TableReference;
 use datafusion::error::DataFusionError;
@@ -29,7 +28,7 @@ pub struct Session {
 /// What a statement gives.
 pub enum Outcome {
     /// A result set, computed as it is read. Rows come in the query's order if it fixes one.
-    Rows(SchemaRef, SendableRecordBatchStream),
+    Rows(SendableRecordBatchStream),
     /// So many rows were written.
     Written(u64),
     /// An effect without rows.
@@ -121,8 +120,7 @@ impl Session {
         }
         let frame = self.context.execute_logical_plan(plan).await?;
         if returns_rows {
-            let schema = Arc::clone(frame.schema().inner());
-            return Ok(Outcome::Rows(schema, frame.execute_stream().await?));
+            return Ok(Outcome::Rows(frame.execute_stream().await?));
         }
         written(frame).await
     }

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 
 /// Stack of every thread that plans or runs queries: SQL with thousands of terms makes trees thousands
 /// deep. Address space only; what is not used costs nothing.
-const STACK_BYTES: usize = 512 * 1024 * 1024;
+const STACK_BYTES: usize = 64 * 1024 * 1024;
 
 /// Runs the command line and gives the process's exit code: 0 done, 1 a statement failed, 2 wrong usage,
 /// 130 Ctrl-C.

@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
@@ -133,8 +132,8 @@ impl Job {
     async fn statement(&self, raw: RawStatement, reporter: Reporter) -> Result<()> {
         let statement = raw.parse(&self.session.functions())?;
         match self.session.run(&statement, &self.params).await? {
-            Outcome::Rows(schema, mut rows) => {
-                let mut results = self.output.open(Arc::clone(&schema))?;
+            Outcome::Rows(mut rows) => {
+                let mut results = self.output.open(rows.schema())?;
                 while let Some(batch) = rows.next().await {
                     let batch = batch.map_err(|error| located(error, &statement))?;
                     results.writer.write(&batch)?;

@@ -22,7 +22,8 @@ pub(crate) async fn run(session: &Session, sql: &str) -> query::Result<Answer> {
     for raw in split.statements {
         let statement = raw.parse(&session.functions())?;
         answer = match session.run(&statement, &Params::default()).await? {
-            Outcome::Rows(schema, mut rows) => {
+            Outcome::Rows(mut rows) => {
+                let schema = rows.schema();
                 let mut batches = Vec::new();
                 while let Some(batch) = rows.next().await {
                     batches.push(batch?);

@@ -9,7 +9,7 @@ use sqlparser::dialect::GenericDialect;
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
 use super::byte_span;
-use crate::error::{Error, Place, Script, StatementError};
+use crate::error::{Error, Place, Script, StatementError, lower_first};
 
 /// The tokens of one statement, without its semicolon; their spans count in the whole script.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub fn split(script: &Arc<Script>) -> Split {
     let failure = result.err().map(|error| {
         let at = script.offset(error.location.line, error.location.column);
         let place = Place { script: Arc::clone(script), span: at..at };
-        Error::from(StatementError::new(lower(&error.message), Some(place)))
+        Error::from(StatementError::new(lower_first(&error.message), Some(place)))
     });
 
     let mut statements = Vec::new();
@@ -60,17 +60,12 @@ fn push(script: &Arc<Script>, current: &mut Vec<TokenWithSpan>, statements: &mut
     }
 }
 
-fn lower(message: &str) -> String {
-    let mut chars = message.chars();
-    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
-}
-
 impl RawStatement {
     /// From its first to its last word, comments around it left out.
     pub fn place(&self) -> Place {
-        let mut spans = self.words().filter_map(|token| byte_span(&self.script, token.span));
-        let first = spans.next().unwrap_or(0..0);
-        let last = spans.last().unwrap_or_else(|| first.clone());
+        let span = |token: Option<&TokenWithSpan>| token.and_then(|token| byte_span(&self.script, token.span));
+        let first = span(self.words().next()).unwrap_or(0..0);
+        let last = span(self.words().next_back()).unwrap_or_else(|| first.clone());
         Place { script: Arc::clone(&self.script), span: first.start..last.end }
     }
 
@@ -84,7 +79,7 @@ impl RawStatement {
         Place { script: Arc::clone(&self.script), span }
     }
 
-    pub(super) fn words(&self) -> impl Iterator<Item = &TokenWithSpan> {
+    pub(super) fn words(&self) -> impl DoubleEndedIterator<Item = &TokenWithSpan> {
         self.tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_)))
     }
 }

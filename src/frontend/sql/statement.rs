@@ -12,7 +12,7 @@ use sqlparser::tokenizer::{Location, Token};
 use super::refuse::{Functions, Refusal};
 use super::split::RawStatement;
 use super::{byte_span, diagnose, friendly};
-use crate::error::{Error, Place, Result, StatementError};
+use crate::error::{Error, Place, Result, StatementError, lower_first};
 
 /// Nesting of parentheses, calls and subqueries that the parser accepts: the planner's time grows with the
 /// cube of nested calls.
@@ -187,12 +187,5 @@ fn take_location(text: &str) -> (String, Option<Location>) {
 
 /// `Expected: an expression, found: FORM` in our own form: `expected an expression, found FORM`.
 fn lower_expected(message: &str) -> String {
-    let message = message.replacen("Expected: ", "expected ", 1).replacen(", found: ", ", found ", 1);
-    let mut chars = message.chars();
-    match (chars.next(), chars.next()) {
-        (Some(first), Some(second)) if second.is_lowercase() => {
-            first.to_lowercase().chain(message.chars().skip(1)).collect()
-        }
-        _ => message,
-    }
+    lower_first(&message.replacen("Expected: ", "expected ", 1).replacen(", found: ", ", found ", 1))
 }
