@@ -216,6 +216,19 @@ fn explain(error: &DataFusionError) -> Explained {
         other => other.message().into_owned(),
     };
     let text = text.split("\n\nbacktrace:").next().unwrap_or_default();
+    if let Some(function) = text.strip_prefix("Physical plan does not support logical expression ") {
+        let kind = match function.split('(').next() {
+            Some("WindowFunction") => "a window function",
+            Some("AggregateFunction") => "an aggregate",
+            Some("Exists" | "InSubquery" | "ScalarSubquery" | "SetComparison") => "a subquery",
+            _ => "this expression",
+        };
+        return Explained { message: format!("{kind} is not supported here"), help: None };
+    }
+    if let Some(table) = text.strip_prefix("table '").and_then(|rest| rest.strip_suffix("' not found")) {
+        let table = table.strip_prefix("datafusion.public.").unwrap_or(table);
+        return Explained { message: format!("table '{table}' does not exist"), help: None };
+    }
     Explained { message: lower_first(text.trim().trim_end_matches('.')), help: None }
 }
 

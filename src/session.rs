@@ -10,6 +10,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
 use datafusion::logical_expr::{DdlStatement, LogicalPlan, WriteOp};
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 
 use sqlparser::ast::ObjectName;
@@ -17,7 +18,8 @@ use sqlparser::ast::ObjectName;
 use crate::error::{Result, StatementError};
 use crate::frontend::functions;
 use crate::frontend::sql::{Functions, Names, Params, Statement, diagnose};
-use crate::plan::checked::CheckedArithmetic;
+use crate::plan::checked::{CheckedArithmetic, GuardedLogic};
+use crate::plan::statistics::with_exact_statistics;
 use crate::source::file::{self, Files};
 
 /// Tables, views, settings and functions that statements share.
@@ -56,6 +58,8 @@ impl Session {
             .with_runtime_env(runtime)
             .with_default_features()
             .with_analyzer_rule(Arc::new(CheckedArithmetic))
+            .with_physical_optimizer_rules(with_exact_statistics(PhysicalOptimizer::new().rules))
+            .with_physical_optimizer_rule(Arc::new(GuardedLogic))
             .build();
         functions::register(&mut state)?;
 
@@ -76,6 +80,7 @@ impl Session {
         Functions {
             aggregate: state.aggregate_functions().keys().map(lower).collect(),
             window: state.window_functions().keys().map(lower).collect(),
+            scalar: state.scalar_functions().keys().map(lower).collect(),
         }
     }
 
@@ -128,13 +133,23 @@ impl Session {
     /// Refuses plans that the engine would carry out in another sense.
     async fn check(&self, plan: &LogicalPlan) -> Result<(), Failure> {
         match plan {
-            LogicalPlan::Ddl(DdlStatement::CreateExternalTable(table))
-                if table.schema.fields().is_empty() =>
-            {
+            LogicalPlan::Ddl(DdlStatement::CreateExternalTable(table)) => {
                 for location in &table.locations {
                     file::check_location(location)?;
                 }
                 Ok(())
+            }
+            LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(table)) if !table.constraints.is_empty() => {
+                let what = "a constraint of a table in memory would not be enforced, so it is not supported";
+                Err(DataFusionError::NotImplemented(what.into()).into())
+            }
+            // The engine drops conditions with subqueries, and changes every row.
+            LogicalPlan::Dml(dml) if !matches!(dml.op, WriteOp::Insert(_) | WriteOp::Ctas) => {
+                Err(DataFusionError::NotImplemented(format!(
+                    "{} is not supported yet",
+                    dml.op.name().to_uppercase()
+                ))
+                .into())
             }
             LogicalPlan::Dml(dml) if matches!(dml.op, WriteOp::Insert(_)) => {
                 let name = dml.table_name.table();

@@ -48,7 +48,7 @@ fn flatten(column: &ArrayRef) -> Result<ArrayRef> {
     if !column.data_type().is_nested() {
         return Ok(Arc::clone(column));
     }
-    let options = text::options("");
+    let options = text::options(text::NULL);
     let values = text::formatter(column, &options)?;
     let mut strings = StringBuilder::new();
     for row in 0..column.len() {

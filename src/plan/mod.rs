@@ -1,3 +1,4 @@
 //! Our rules on top of DataFusion's planners.
 
 pub mod checked;
+pub mod statistics;

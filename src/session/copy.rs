@@ -38,7 +38,7 @@ pub(super) async fn run(context: &SessionContext, plan: LogicalPlan) -> Result<u
     let staging = Staging::beside(&target)?;
     copy.output_url = staged_url(&staging.path(), is_folder)?;
     let frame = DataFrame::new(context.state(), LogicalPlan::Copy(copy));
-    let rows = count(&frame.collect().await?);
+    let rows = count(&frame.collect().await.map_err(|error| reworded(error, &target))?);
     if !staging.path().exists() {
         // No rows, no file: an empty folder says so better than nothing at all.
         std::fs::create_dir_all(staging.path()).map_err(|e| Error::io("write", &target, e))?;
@@ -54,6 +54,19 @@ pub(super) fn count(batches: &[RecordBatch]) -> u64 {
         .filter_map(|batch| batch.column(0).as_primitive_opt::<UInt64Type>())
         .map(|counts| counts.value(0))
         .sum()
+}
+
+/// The engine's text sinks drop the reason for which the last bytes could not be written.
+fn reworded(error: DataFusionError, target: &Path) -> DataFusionError {
+    match error.find_root() {
+        DataFusionError::Internal(text) if text.contains("finalizing writes") => {
+            DataFusionError::Execution(format!(
+                "could not write '{}': the file could not be ended (is the disk full, or the file too large?)",
+                target.display()
+            ))
+        }
+        _ => error,
+    }
 }
 
 fn refuse_special(target: &Path) -> Result<(), Failure> {

@@ -94,8 +94,8 @@ pub async fn open(state: &SessionState, path: &str) -> Result<Arc<dyn TableProvi
     Ok(Arc::new(table))
 }
 
-/// Checks that a location of `CREATE EXTERNAL TABLE` has files, unless its columns are declared: the
-/// engine would make an empty table of a mistyped path.
+/// Checks that a location of `CREATE EXTERNAL TABLE` has files: the engine would make an empty table of a
+/// mistyped path.
 pub fn check_location(location: &str) -> Result<()> {
     find(location).map(drop)
 }
@@ -170,7 +170,7 @@ fn is_partitioned(folder: &Path, files: &[PathBuf]) -> bool {
 
 /// A location without special meaning for `*`, `?` or `[` in it.
 pub fn listing_url(path: &Path) -> Result<ListingTableUrl> {
-    let absolute = std::path::absolute(path)?;
+    let absolute = std::fs::canonicalize(path)?;
     let url = match path.is_dir() {
         true => Url::from_directory_path(&absolute),
         false => Url::from_file_path(&absolute),

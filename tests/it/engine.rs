@@ -46,7 +46,7 @@ pub(crate) fn texts(batches: &[RecordBatch]) -> Vec<Vec<Option<String>>> {
             batch.columns().iter().map(|c| ArrayFormatter::try_new(c.as_ref(), &options).unwrap()).collect();
         for row in 0..batch.num_rows() {
             let values = batch.columns().iter().zip(&columns).map(|(array, formatter)| {
-                let is_null = datafusion::arrow::array::Array::is_null(array.as_ref(), row);
+                let is_null = array.logical_nulls().is_some_and(|nulls| nulls.is_null(row));
                 (!is_null).then(|| formatter.value(row).try_to_string().unwrap())
             });
             rows.push(values.collect());

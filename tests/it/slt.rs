@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use datafusion::arrow::datatypes::Schema;
 use query::Session;
 use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner};
 
@@ -18,10 +19,7 @@ impl AsyncDB for Engine {
         Ok(match engine::run(&self.0, sql).await? {
             Answer::Rows(schema, batches) => DBOutput::Rows {
                 types: vec![DefaultColumnType::Any; schema.fields().len()],
-                rows: engine::texts(&batches)
-                    .into_iter()
-                    .map(|row| row.into_iter().map(shown).collect())
-                    .collect(),
+                rows: engine::texts(&batches).into_iter().map(|row| shown(row, &schema)).collect(),
             },
             Answer::Count(rows) => DBOutput::StatementComplete(rows),
         })
@@ -34,12 +32,19 @@ impl AsyncDB for Engine {
     }
 }
 
-fn shown(value: Option<String>) -> String {
-    match value {
+/// NULL as `NULL`, no text as `(empty)`, floats in the shortest form without an exponent.
+fn shown(row: Vec<Option<String>>, schema: &Schema) -> Vec<String> {
+    let values = row.into_iter().zip(schema.fields()).map(|(value, field)| match value {
         None => "NULL".into(),
         Some(text) if text.is_empty() => "(empty)".into(),
+        Some(text) if field.data_type().is_floating() => match text.parse::<f64>() {
+            Ok(number) if number.abs() >= 1e21 => format!("{number:e}"),
+            Ok(number) => number.to_string(),
+            Err(_) => text,
+        },
         Some(text) => text,
-    }
+    });
+    values.collect()
 }
 
 fn files() -> Vec<PathBuf> {

@@ -164,8 +164,10 @@ fn unknown_function(
     let mut finder = Finder::default();
     visit(&statement.ast, &mut finder);
     let exists = |name: &ObjectName| {
-        let name = spelled(name).to_lowercase();
-        names.functions.iter().any(|known| known.to_lowercase() == name)
+        let quoted =
+            name.0.iter().any(|part| part.as_ident().is_some_and(|ident| ident.quote_style.is_some()));
+        let name = if quoted { spelled(name) } else { spelled(name).to_lowercase() };
+        names.functions.contains(&name)
     };
     let name = finder.functions.into_iter().find(|name| !exists(name))?;
     let near = nearest(&spelled(&name), &names.functions);

@@ -7,10 +7,11 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    Cte, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
-    FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator,
-    LimitClause, ObjectName, OrderByKind, PipeOperator, Query, Select, SelectItem, SetExpr, SetOperator,
-    SetQuantifier, Spanned, TableAlias, TableFactor, Value, Visit, Visitor, WindowType,
+    BinaryOperator, ColumnOption, Cte, DuplicateTreatment, ExcludeSelectItem, Expr, Function, FunctionArg,
+    FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, GroupByExpr, Ident,
+    Join, JoinConstraint, JoinOperator, LimitClause, ObjectName, OrderByKind, PipeOperator, Query, Select,
+    SelectItem, SetExpr, SetOperator, SetQuantifier, Spanned, Statement, TableAlias, TableFactor,
+    UnaryOperator, Value, Visit, Visitor, WildcardAdditionalOptions, WindowType,
 };
 use sqlparser::tokenizer::Span;
 
@@ -44,6 +45,8 @@ pub struct Functions {
     pub aggregate: HashSet<String>,
     /// Window functions, in lower case.
     pub window: HashSet<String>,
+    /// Functions of a row, in lower case.
+    pub scalar: HashSet<String>,
 }
 
 /// Expressions and set operations nested deeper than this are refused: the planner's time grows with the
@@ -114,10 +117,28 @@ impl Visitor for Checker<'_> {
         for item in &select.projection {
             if let SelectItem::Wildcard(options) | SelectItem::QualifiedWildcard(_, options) = item {
                 refuse_if(options.opt_ilike.is_some(), "* ILIKE", options.span())?;
+                replaced_once(options)?;
             }
         }
         for from in &select.from {
             from.joins.iter().try_for_each(|join| joined(join, &from.relation))?;
+        }
+        Check::Continue(())
+    }
+
+    fn pre_visit_statement(&mut self, statement: &Statement) -> Check {
+        let Statement::CreateTable(table) = statement else { return Check::Continue(()) };
+        for column in &table.columns {
+            let dropped = column.options.iter().find(|option| {
+                matches!(
+                    option.option,
+                    ColumnOption::Generated { .. }
+                        | ColumnOption::Identity(_)
+                        | ColumnOption::Collation(_)
+                        | ColumnOption::DialectSpecific(_)
+                )
+            });
+            refuse_if(dropped.is_some(), "a generated, counted or collated column", column.name.span)?;
         }
         Check::Continue(())
     }
@@ -152,6 +173,27 @@ impl Visitor for Checker<'_> {
             _ => Check::Continue(()),
         }
     }
+}
+
+/// The planner takes the first of two replacements of a column.
+fn replaced_once(options: &WildcardAdditionalOptions) -> Check {
+    let mut seen = HashSet::new();
+    let excluded = match &options.opt_exclude {
+        Some(ExcludeSelectItem::Single(name)) => vec![name.to_string()],
+        Some(ExcludeSelectItem::Multiple(names)) => names.iter().map(ToString::to_string).collect(),
+        None => Vec::new(),
+    };
+    for element in options.opt_replace.iter().flat_map(|replace| &replace.items) {
+        if excluded.contains(&element.column_name.to_string()) {
+            let message = format!("column '{}' is both excluded and replaced", element.column_name);
+            return Check::Break(Refusal::new(message, element.column_name.span));
+        }
+        let Ident { value, span, .. } = &element.column_name;
+        if !seen.insert(value) {
+            return Check::Break(Refusal::new(format!("column '{value}' is replaced twice"), *span));
+        }
+    }
+    Check::Continue(())
 }
 
 fn contains_query(expr: &Expr) -> bool {
@@ -227,7 +269,13 @@ fn pipe(operator: &PipeOperator, span: Span) -> Check {
                 }
                 _ => false,
             });
-            refuse_if(ilike, "* ILIKE", span)
+            refuse_if(ilike, "* ILIKE", span)?;
+            exprs.iter().try_for_each(|item| match item {
+                SelectItem::Wildcard(options) | SelectItem::QualifiedWildcard(_, options) => {
+                    replaced_once(options)
+                }
+                _ => Check::Continue(()),
+            })
         }
         PipeOperator::Except { set_quantifier: SetQuantifier::All, .. } => {
             refuse_if(true, "|> EXCEPT ALL", span)
@@ -235,7 +283,15 @@ fn pipe(operator: &PipeOperator, span: Span) -> Check {
         PipeOperator::Intersect { set_quantifier: SetQuantifier::All, .. } => {
             refuse_if(true, "|> INTERSECT ALL", span)
         }
-        PipeOperator::Join(join) => joined(join, &join.relation),
+        PipeOperator::Join(join) => {
+            // The common columns would stand in the result twice.
+            if let Some(JoinConstraint::Using(_) | JoinConstraint::Natural) = constraint(&join.join_operator)
+            {
+                let refusal = Refusal::unsupported("USING or NATURAL in |> JOIN", join.relation.span());
+                return Check::Break(refusal.help("write ON"));
+            }
+            joined(join, &join.relation)
+        }
         PipeOperator::TableSample { .. } => refuse_if(true, "|> TABLESAMPLE", span),
         PipeOperator::Rename { .. } => refuse_if(true, "|> RENAME", span),
         PipeOperator::Call { .. } => refuse_if(true, "|> CALL", span),
@@ -245,9 +301,9 @@ fn pipe(operator: &PipeOperator, span: Span) -> Check {
     }
 }
 
-fn joined(join: &Join, left: &TableFactor) -> Check {
-    let span = join.relation.span();
-    let constraint = match &join.join_operator {
+/// What a join says about which rows belong together; `None` for joins that say it otherwise.
+fn constraint(operator: &JoinOperator) -> Option<&JoinConstraint> {
+    match operator {
         JoinOperator::Join(constraint)
         | JoinOperator::Inner(constraint)
         | JoinOperator::Left(constraint)
@@ -258,20 +314,38 @@ fn joined(join: &Join, left: &TableFactor) -> Check {
         | JoinOperator::LeftSemi(constraint)
         | JoinOperator::RightSemi(constraint)
         | JoinOperator::LeftAnti(constraint)
-        | JoinOperator::RightAnti(constraint) => constraint,
-        JoinOperator::AsOf { .. } => return refuse_if(true, "ASOF JOIN", span),
-        JoinOperator::CrossJoin(_) => return join_word(left).map_or(Check::Continue(()), Check::Break),
-        _ => return Check::Continue(()),
-    };
-    if let Some(refusal) = join_word(left) {
+        | JoinOperator::RightAnti(constraint) => Some(constraint),
+        _ => None,
+    }
+}
+
+fn joined(join: &Join, left: &TableFactor) -> Check {
+    let span = join.relation.span();
+    refuse_if(matches!(join.join_operator, JoinOperator::AsOf { .. }), "ASOF JOIN", span)?;
+    let constraint = constraint(&join.join_operator);
+    let is_cross = matches!(join.join_operator, JoinOperator::CrossJoin(_));
+    if (constraint.is_some() || is_cross)
+        && let Some(refusal) = join_word(left)
+    {
         return Check::Break(refusal);
     }
+    let keeps_right = matches!(
+        join.join_operator,
+        JoinOperator::FullOuter(_) | JoinOperator::Right(_) | JoinOperator::RightOuter(_)
+    );
     match constraint {
-        JoinConstraint::None => {
+        // The planner takes the common column from the left table alone: NULL for rows of the right one.
+        Some(JoinConstraint::Using(_) | JoinConstraint::Natural) if keeps_right => {
+            let refusal = Refusal::unsupported("USING or NATURAL in a RIGHT or FULL JOIN", span);
+            Check::Break(refusal.help("write ON, and coalesce(a.id, b.id) for the common column"))
+        }
+        Some(JoinConstraint::None) => {
             let refusal = Refusal::new("this join says nothing about which rows belong together", span);
             Check::Break(refusal.help("add ON or USING, or write CROSS JOIN for every pair"))
         }
-        JoinConstraint::On(_) | JoinConstraint::Using(_) | JoinConstraint::Natural => Check::Continue(()),
+        Some(JoinConstraint::On(_) | JoinConstraint::Using(_) | JoinConstraint::Natural) | None => {
+            Check::Continue(())
+        }
     }
 }
 
@@ -301,7 +375,8 @@ fn table(factor: &TableFactor) -> Check {
             refuse_if(*with_ordinality, "WITH ORDINALITY", span)?;
             refuse_if(!partitions.is_empty(), "PARTITION (…) after a table", span)?;
             refuse_if(version.is_some(), "reading a table as of a version", span)?;
-            refuse_if(args.is_some() && name.0.len() > 1, "a table function with a schema", span)
+            refuse_if(args.is_some() && name.0.len() > 1, "a table function with a schema", span)?;
+            args.iter().flat_map(|args| &args.args).try_for_each(table_argument)
         }
         TableFactor::Derived { sample, .. } => refuse_if(sample.is_some(), "TABLESAMPLE", span),
         TableFactor::Function { args, with_ordinality, .. } => {
@@ -319,6 +394,44 @@ fn table(factor: &TableFactor) -> Check {
             table_with_joins.joins.iter().try_for_each(|join| joined(join, &table_with_joins.relation))
         }
         _ => Check::Continue(()),
+    }
+}
+
+/// Arguments of table functions are computed while planning, before the rules that check arithmetic.
+fn table_argument(arg: &FunctionArg) -> Check {
+    match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => match whole_number(expr) {
+            Err(()) => Check::Break(Refusal::new(format!("integer overflow: {expr}"), expr.span())),
+            Ok(_) => Check::Continue(()),
+        },
+        _ => Check::Continue(()),
+    }
+}
+
+/// The value of an expression of whole numbers; `None` if it is something else, an error if it is too large.
+fn whole_number(expr: &Expr) -> Result<Option<i64>, ()> {
+    match expr {
+        Expr::Nested(inner) => whole_number(inner),
+        Expr::Value(value) => match &value.value {
+            Value::Number(digits, _) => Ok(digits.parse().ok()),
+            _ => Ok(None),
+        },
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => {
+            whole_number(expr)?.map(|value| value.checked_neg().ok_or(())).transpose()
+        }
+        Expr::BinaryOp { left, op, right } => {
+            let (Some(left), Some(right)) = (whole_number(left)?, whole_number(right)?) else {
+                return Ok(None);
+            };
+            let value = match op {
+                BinaryOperator::Plus => left.checked_add(right),
+                BinaryOperator::Minus => left.checked_sub(right),
+                BinaryOperator::Multiply => left.checked_mul(right),
+                _ => return Ok(None),
+            };
+            value.map(Some).ok_or(())
+        }
+        _ => Ok(None),
     }
 }
 
@@ -345,6 +458,9 @@ impl Checker<'_> {
         if self.functions.window.contains(&name) {
             let filtered = function.filter.is_some() || args.is_some_and(is_distinct);
             return refuse_if(filtered, &format!("FILTER or DISTINCT in the window function {name}"), span);
+        }
+        if !self.functions.scalar.contains(&name) {
+            return Check::Continue(());
         }
         let clauses = function.filter.is_some()
             || function.over.is_some()

@@ -63,7 +63,8 @@ fn push(script: &Arc<Script>, current: &mut Vec<TokenWithSpan>, statements: &mut
 impl RawStatement {
     /// From its first to its last word, comments around it left out.
     pub fn place(&self) -> Place {
-        let span = |token: Option<&TokenWithSpan>| token.and_then(|token| byte_span(&self.script, token.span));
+        let span =
+            |token: Option<&TokenWithSpan>| token.and_then(|token| byte_span(&self.script, token.span));
         let first = span(self.words().next()).unwrap_or(0..0);
         let last = span(self.words().next_back()).unwrap_or_else(|| first.clone());
         Place { script: Arc::clone(&self.script), span: first.start..last.end }

@@ -1,12 +1,10 @@
 //! The operators as functions: checked (put in by the rule) and wrapping (called by name).
 
-use std::fmt::Write;
-
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Datum};
 use datafusion::arrow::compute::kernels::numeric;
 use datafusion::arrow::datatypes::{ArrowPrimitiveType, DataType, Float16Type, Float32Type, Float64Type};
 use datafusion::arrow::error::ArrowError;
-use datafusion::common::{Result, ScalarValue, exec_datafusion_err, exec_err, plan_err};
+use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
 use datafusion::logical_expr::interval_arithmetic::{Interval, apply_operator};
 use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
 use datafusion::logical_expr::{
@@ -121,11 +119,11 @@ impl ScalarUDFImpl for Arithmetic {
             return plan_err!("{} takes {} argument(s), not {}", self.name, self.arity(), types.len());
         }
         let fits = |kind: &DataType| match self.on_overflow {
-            OnOverflow::Wrap => kind.is_integer(),
+            OnOverflow::Wrap => kind.is_integer() || kind.is_null(),
             OnOverflow::Fail => kind.is_numeric(),
         };
         match types.iter().cloned().reduce(wider) {
-            Some(kind) if fits(&kind) => Ok(vec![kind; types.len()]),
+            Some(kind) if types.iter().all(fits) && kind.is_numeric() => Ok(vec![kind; types.len()]),
             _ => plan_err!("{} takes integers, not {types:?}", self.name),
         }
     }
@@ -137,22 +135,23 @@ impl ScalarUDFImpl for Arithmetic {
         }
     }
 
+    /// A checked operator has the name of the operator it stands for, so no column changes its name.
     fn schema_name(&self, args: &[Expr]) -> Result<String> {
-        let Shape::Chain(ops) = &self.shape else {
-            let args: Vec<_> = args.iter().map(|arg| arg.schema_name().to_string()).collect();
-            return Ok(format!("{}({})", self.name, args.join(", ")));
-        };
-        let signs = std::iter::once(None).chain(ops.iter().map(|op| Some(op.operator())));
-        let mut text = format!("{}(", self.name);
-        for (sign, arg) in signs.zip(args) {
-            match sign {
-                Some(sign) => write!(text, " {sign} {}", arg.schema_name()),
-                None => write!(text, "{}", arg.schema_name()),
+        let names = args.iter().map(|arg| arg.schema_name().to_string());
+        match (&self.shape, self.on_overflow) {
+            (Shape::Chain(ops), OnOverflow::Fail) => {
+                let mut text = String::new();
+                for (at, name) in names.enumerate() {
+                    if let Some(op) = at.checked_sub(1).and_then(|at| ops.get(at)) {
+                        text.push_str(&format!(" {} ", op.operator()));
+                    }
+                    text.push_str(&name);
+                }
+                Ok(text)
             }
-            .map_err(|_| exec_datafusion_err!("a name could not be written"))?;
+            (Shape::Neg, OnOverflow::Fail) => Ok(format!("(- {})", names.collect::<String>())),
+            (_, OnOverflow::Wrap) => Ok(format!("{}({})", self.name, names.collect::<Vec<_>>().join(","))),
         }
-        text.push(')');
-        Ok(text)
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -334,12 +333,13 @@ mod tests {
     }
 
     #[test]
-    fn chains_are_named_as_they_were_written() {
+    fn checked_operators_have_the_names_of_those_they_replace() {
+        let [one, two, three] = [1i64, 2, 3].map(datafusion::logical_expr::lit);
+        let stock = one.clone() + two.clone() - three.clone();
         let function = Arithmetic::checked(vec![Op::Add, Op::Sub]);
-        let args = [1i64, 2, 3].map(datafusion::logical_expr::lit);
-        assert_eq!(
-            function.schema_name(&args).unwrap(),
-            "checked_arithmetic(Int64(1) + Int64(2) - Int64(3))"
-        );
+        let args = [one.clone(), two, three];
+        assert_eq!(function.schema_name(&args).unwrap(), stock.schema_name().to_string());
+        let stock = Expr::Negative(Box::new(one.clone()));
+        assert_eq!(Arithmetic::checked_neg().schema_name(&[one]).unwrap(), stock.schema_name().to_string());
     }
 }

@@ -6,9 +6,11 @@
 //! wrapped); the stock `sum` is replaced in the function registry.
 
 mod arithmetic;
+mod guard;
 mod rule;
 mod sum;
 
 pub use arithmetic::wrapping_functions;
+pub use guard::GuardedLogic;
 pub use rule::CheckedArithmetic;
 pub use sum::checked_sum;
