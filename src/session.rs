@@ -20,6 +20,7 @@ use crate::frontend::functions;
 use crate::frontend::sql::{Functions, Names, Params, Statement, diagnose};
 use crate::plan::checked::{CheckedArithmetic, GuardedLogic};
 use crate::plan::statistics::with_exact_statistics;
+use crate::plan::subquery::NullableScalarSubqueries;
 use crate::source::file::{self, Files};
 
 /// Tables, views, settings and functions that statements share.
@@ -57,6 +58,7 @@ impl Session {
             .with_config(config)
             .with_runtime_env(runtime)
             .with_default_features()
+            .with_analyzer_rule(Arc::new(NullableScalarSubqueries))
             .with_analyzer_rule(Arc::new(CheckedArithmetic))
             .with_physical_optimizer_rules(with_exact_statistics(PhysicalOptimizer::new().rules))
             .with_physical_optimizer_rule(Arc::new(GuardedLogic))
@@ -134,6 +136,10 @@ impl Session {
     async fn check(&self, plan: &LogicalPlan) -> Result<(), Failure> {
         match plan {
             LogicalPlan::Ddl(DdlStatement::CreateExternalTable(table)) => {
+                if !table.constraints.is_empty() {
+                    let what = "a constraint of a table of files is not checked, so it is not supported";
+                    return Err(DataFusionError::NotImplemented(what.into()).into());
+                }
                 for location in &table.locations {
                     file::check_location(location)?;
                 }

@@ -2,3 +2,4 @@
 
 pub mod checked;
 pub mod statistics;
+pub mod subquery;

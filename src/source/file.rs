@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::catalog::{TableProvider, UrlTableFactory};
 use datafusion::common::{DataFusionError, Result, plan_datafusion_err, plan_err};
 use datafusion::datasource::dynamic_file::DynamicListTableFactory;
@@ -75,7 +75,12 @@ pub async fn open(state: &SessionState, path: &str) -> Result<Arc<dyn TableProvi
     let mut options = ListingOptions::new(format).with_file_extension(kind.suffix);
 
     let urls = found.files.iter().map(|file| listing_url(file)).collect::<Result<Vec<_>>>()?;
-    let schema = infer_schema(state, &options, &urls, path).await?;
+    let mut schema = infer_schema(state, &options, &urls, path).await?;
+    if urls.len() > 1 {
+        // A column that some file lacks is NULL there, whatever the others say of it.
+        let fields = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+        schema = Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone()));
+    }
     let urls = match &found.folder {
         Some(folder) if is_partitioned(folder, &found.files) => {
             let root = listing_url(folder)?;
