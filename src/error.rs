@@ -199,6 +199,13 @@ fn explain(error: &DataFusionError) -> Explained {
             _ => {}
         }
     }
+    if let Some(function) = mismatched_function(&root.message()) {
+        let message = format!("function '{function}' cannot take arguments of these types");
+        return Explained {
+            message,
+            help: Some("cast them, or look at the function's types with SHOW FUNCTIONS".into()),
+        };
+    }
     let text = match root {
         DataFusionError::ArrowError(arrow, _) => match arrow.as_ref() {
             ArrowError::ExternalError(inner) => inner.to_string(),
@@ -230,6 +237,12 @@ fn explain(error: &DataFusionError) -> Explained {
         return Explained { message: format!("table '{table}' does not exist"), help: None };
     }
     Explained { message: lower_first(text.trim().trim_end_matches('.')), help: None }
+}
+
+/// The function that no signature fits; the engine words some of these as defects of its own.
+fn mismatched_function(message: &str) -> Option<String> {
+    let (before, _) = message.split_once("' failed to match any signature")?;
+    before.rsplit_once("Function '").map(|(_, name)| name.to_string())
 }
 
 fn division_by_zero() -> Explained {

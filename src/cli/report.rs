@@ -1,16 +1,21 @@
 //! Errors and notices for people, on standard error.
 
 use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 use crate::config::ColorChoice;
 use crate::error::{Error, Place, StatementError};
 
 /// Lines longer than this are cut around the place that matters.
 const WIDTH_DEFAULT: usize = 120;
+/// Characters of a message or a line of help.
+const MESSAGE_CHARS_MAX: usize = 600;
 /// Bytes of a line shown before and after the place.
 const CONTEXT_BYTES_MAX: usize = 400;
+
+static SILENT: AtomicBool = AtomicBool::new(false);
 
 /// Prints to standard error; what cannot be printed is dropped.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +34,14 @@ impl Reporter {
 
     /// A line for people.
     pub(super) fn note(self, text: &str) {
-        drop(writeln!(std::io::stderr(), "{text}"));
+        if !SILENT.load(Ordering::SeqCst) {
+            drop(writeln!(std::io::stderr(), "{text}"));
+        }
+    }
+
+    /// Says nothing more: the process has been told to stop, and has said so.
+    pub(super) fn silence(self) {
+        SILENT.store(true, Ordering::SeqCst);
     }
 
     /// Prints an error and gives its exit code. A closed pipe is not worth a word.
@@ -41,11 +53,13 @@ impl Reporter {
     }
 
     fn render(self, error: &Error) -> String {
-        let message = error.to_string();
+        let message = cut(error.to_string());
         let (title, details) = message.split_once('\n').unwrap_or((&message, ""));
         let details = details.lines().filter(|line| !line.trim().is_empty());
         let (statement, help) = match error {
-            Error::Statement(statement) => (Some(statement.as_ref()), statement.help.clone()),
+            Error::Statement(statement) => {
+                (Some(statement.as_ref()), statement.help.iter().map(|help| cut(help.clone())).collect())
+            }
             Error::Usage { help, .. } => (None, help.iter().cloned().collect()),
             Error::Internal { .. } => {
                 (None, vec!["this is a defect: please report it with the query".into()])
@@ -59,7 +73,11 @@ impl Reporter {
             Some(shown) => {
                 let notes = details.map(|line| Level::NOTE.message(line));
                 let helps = help.iter().map(|line| Level::HELP.message(line));
-                let group = title.element(shown.snippet()).elements(notes).elements(helps);
+                let group = match shown.is_cut {
+                    true => title.element(shown.origin()).element(shown.snippet()),
+                    false => title.element(shown.snippet().path(shown.name)),
+                };
+                let group = group.elements(notes).elements(helps);
                 self.renderer().render(&[group])
             }
             None => {
@@ -83,7 +101,10 @@ impl Reporter {
 struct Shown<'a> {
     name: &'a str,
     text: &'a str,
-    first_line: usize,
+    line: usize,
+    column: usize,
+    /// Whether the text shown is a piece of its line.
+    is_cut: bool,
     span: std::ops::Range<usize>,
     label: Option<&'a str>,
 }
@@ -96,13 +117,16 @@ impl<'a> Shown<'a> {
         // One line is enough: a statement is pointed at by its first.
         let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
         let line_end = text[start..].find('\n').map_or(text.len(), |newline| start + newline);
+        let line_end = if text[start..line_end].ends_with('\r') { line_end - 1 } else { line_end };
         let end = span.end.clamp(start, line_end);
         let from = floor(text, start.saturating_sub(CONTEXT_BYTES_MAX)).max(line_start);
         let to = floor(text, end.saturating_add(CONTEXT_BYTES_MAX)).clamp(start, line_end);
         Some(Self {
             name: &script.name,
             text: &text[from..to],
-            first_line: text[..line_start].matches('\n').count() + 1,
+            line: text[..line_start].matches('\n').count() + 1,
+            column: text[line_start..start].chars().count() + 1,
+            is_cut: from > line_start,
             span: start - from..end.min(to) - from,
             label: error.label.as_deref(),
         })
@@ -110,8 +134,19 @@ impl<'a> Shown<'a> {
 
     fn snippet(&self) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
         let annotation = AnnotationKind::Primary.span(self.span.clone()).label(self.label);
-        Snippet::source(self.text).path(self.name).line_start(self.first_line).annotation(annotation)
+        Snippet::source(self.text).line_start(self.line).annotation(annotation)
     }
+
+    /// The place in the whole line, which a piece of the line does not tell.
+    fn origin(&self) -> Origin<'a> {
+        Origin::path(self.name).line(self.line).char_column(self.column)
+    }
+}
+
+/// A message without the bulk of a value or name that it quotes.
+fn cut(message: String) -> String {
+    let Some((at, _)) = message.char_indices().nth(MESSAGE_CHARS_MAX) else { return message };
+    format!("{}…", &message[..at])
 }
 
 /// The start of the character that a byte offset lies in.

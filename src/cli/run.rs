@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::{FutureExt, StreamExt};
 use tokio::runtime::{Builder, Runtime};
@@ -14,11 +14,15 @@ use super::output::Output;
 use super::report::Reporter;
 use super::{STACK_BYTES, guarded, script};
 use crate::error::{Error, Result};
-use crate::frontend::sql::{Params, RawStatement, Split, Statement, split};
+use crate::frontend::sql::{Params, RawStatement, Split, split};
+use crate::output::staging;
 use crate::session::{Outcome, Session, located};
 
-/// How long a stopped query may take to clean up behind itself. What it leaves, the next write sweeps.
-const CLEANUP_TIME_MAX: Duration = Duration::from_millis(500);
+/// How long a stopped query may take to end, and how long if it has half a file to take away. What it
+/// leaves all the same, the next write sweeps.
+fn cleanup_time_max() -> Duration {
+    if staging::is_open() { Duration::from_secs(10) } else { Duration::from_millis(500) }
+}
 
 /// Runs everything that the arguments ask for; gives the exit code.
 pub(super) fn main(args: Args, reporter: Reporter) -> u8 {
@@ -59,14 +63,19 @@ struct Prepared {
 
 fn prepare(args: Args) -> Result<Prepared> {
     let output = Output::new(&args)?;
-    let splits: Vec<Split> = script::read_all(args.inputs)?.iter().map(split).collect();
+    let mut splits: Vec<Split> = script::read_all(args.inputs)?.iter().map(split).collect();
     let session = Session::new()?;
     let statements = || splits.iter().flat_map(|split| &split.statements);
     args.params.check(statements())?;
     if output.takes_one() {
         let functions = session.functions();
-        let parsed = statements().filter_map(|statement| statement.parse(&functions).ok());
-        let results = parsed.filter(Statement::returns_rows).count();
+        let mut results = 0;
+        for statement in statements() {
+            results += usize::from(statement.parse(&functions)?.returns_rows());
+        }
+        if let Some(failure) = splits.iter_mut().find_map(|split| split.failure.take()) {
+            return Err(failure);
+        }
         if results != 1 {
             return Err(Error::usage_help(
                 format!("the output takes one result set, the SQL gives {results}"),
@@ -100,9 +109,15 @@ async fn supervise(mut work: JoinHandle<u8>, reporter: Reporter) -> u8 {
             Err(_) => 1,
         }),
         signal = stop => {
+            let code = reporter.fail(&Error::Interrupted { signal });
+            // What the stopped work has to say about it is not worth a word.
+            reporter.silence();
             work.abort();
-            drop(tokio::time::timeout(CLEANUP_TIME_MAX, work).await);
-            reporter.fail(&Error::Interrupted { signal })
+            let stopped = Instant::now();
+            while !work.is_finished() && stopped.elapsed() < cleanup_time_max() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            code
         }
     }
 }

@@ -51,6 +51,7 @@ fn push_cell(line: &mut String, value: &str) {
     for character in value.chars() {
         match character {
             '|' => line.push_str("\\|"),
+            '\\' => line.push_str("\\\\"),
             '\n' => line.push_str("<br>"),
             '\r' => {}
             other => line.push(other),

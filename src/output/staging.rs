@@ -11,6 +11,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::error::{Error, Result};
 
@@ -19,6 +20,14 @@ const MARK: &str = ".query-staging-";
 const TRIES: usize = 16;
 /// A file system's limit is 255 bytes a name; the staging folder's own suffix has to fit as well.
 const NAME_CHARS_MAX: usize = 50;
+
+/// Staging folders of this process that are not yet gone.
+static OPEN: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether this process has something half written.
+pub fn is_open() -> bool {
+    OPEN.load(Ordering::SeqCst) > 0
+}
 
 /// A file or folder being written; dropped without [`Staging::commit`], it leaves no trace.
 #[derive(Debug)]
@@ -44,7 +53,10 @@ impl Staging {
         for _ in 0..TRIES {
             let folder = parent.join(staging_name(name));
             match claim(&folder) {
-                Ok(Some(lock)) => return Ok(Self { target, folder, _lock: lock }),
+                Ok(Some(lock)) => {
+                    OPEN.fetch_add(1, Ordering::SeqCst);
+                    return Ok(Self { target, folder, _lock: lock });
+                }
                 Ok(None) => {}
                 Err(source) => return Err(Error::io("write beside", &target, source)),
             }
@@ -92,6 +104,7 @@ impl Drop for Staging {
                 _ => break,
             }
         }
+        OPEN.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

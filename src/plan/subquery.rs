@@ -50,7 +50,8 @@ fn nullable_subquery(expr: Expr) -> Result<Transformed<Expr>> {
     let column = column.clone();
     let name = column.name.clone();
     let qualifier = column.relation.clone();
-    let call = ScalarFunction::new_udf(Arc::new(ScalarUDF::from(Nullable::new())), vec![Expr::Column(column)]);
+    let call =
+        ScalarFunction::new_udf(Arc::new(ScalarUDF::from(Nullable::new())), vec![Expr::Column(column)]);
     let value = Expr::ScalarFunction(call).alias_qualified(qualifier, name);
     let plan = LogicalPlanBuilder::from(Arc::clone(&subquery.subquery)).project(vec![value])?.build()?;
     Ok(Transformed::yes(Expr::ScalarSubquery(Subquery { subquery: Arc::new(plan), ..subquery })))

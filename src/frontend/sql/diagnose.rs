@@ -196,13 +196,15 @@ fn unknown_column(
     let mut failure =
         StatementError::new(format!("column '{}' does not exist", name.replace('"', "")), place);
     let names: Vec<String> = valid.iter().map(|column| column.name.clone()).collect();
-    let same_but_case = names.iter().find(|known| known.eq_ignore_ascii_case(&field.name));
-    match (same_but_case, nearest(&field.name, &names)) {
-        (Some(known), _) => failure.help.push(format!("names keep their case only in quotes: \"{known}\"")),
-        (None, Some(near)) => failure.help.push(format!("did you mean '{near}'?")),
-        (None, None) if !names.is_empty() => failure.help.push(format!("columns are {}", listed(&names))),
-        (None, None) => {}
-    }
+    let same_but_case =
+        names.iter().find(|known| **known != field.name && known.eq_ignore_ascii_case(&field.name));
+    let qualified = valid.iter().find(|column| column.name == field.name && column.relation.is_some());
+    failure.help.extend(match (qualified, same_but_case, nearest(&field.name, &names)) {
+        (Some(column), ..) => Some(format!("did you mean '{}'?", column.flat_name())),
+        (None, Some(known), _) => Some(format!("names keep their case only in quotes: \"{known}\"")),
+        (None, None, Some(near)) => Some(format!("did you mean '{near}'?")),
+        (None, None, None) => (!names.is_empty()).then(|| format!("columns are {}", listed(&names))),
+    });
     failure.source = Some(source);
     failure
 }
@@ -256,34 +258,41 @@ fn nearest(name: &str, names: &[String]) -> Option<String> {
     best.filter(|(score, _)| *score >= SIMILARITY_MIN).map(|(_, known)| known.clone())
 }
 
+/// Keywords that a misspelt word may have meant.
+const KEYWORDS: [&str; 24] = [
+    "SELECT",
+    "FROM",
+    "WHERE",
+    "GROUP",
+    "ORDER",
+    "HAVING",
+    "LIMIT",
+    "JOIN",
+    "UNION",
+    "INSERT",
+    "CREATE",
+    "EXTERNAL",
+    "TABLE",
+    "VALUES",
+    "EXPLAIN",
+    "DESCRIBE",
+    "DISTINCT",
+    "BETWEEN",
+    "QUALIFY",
+    "WINDOW",
+    "PARTITION",
+    "OFFSET",
+    "WITH",
+    "COPY",
+];
+
+/// Whether a word is a keyword as it stands.
+pub(super) fn is_keyword(word: &str) -> bool {
+    KEYWORDS.contains(&word.to_uppercase().as_str())
+}
+
 /// The keyword that a word was probably meant to be, when it is a near miss of one.
 pub(super) fn nearest_keyword(word: &str) -> Option<String> {
-    const KEYWORDS: [&str; 24] = [
-        "SELECT",
-        "FROM",
-        "WHERE",
-        "GROUP",
-        "ORDER",
-        "HAVING",
-        "LIMIT",
-        "JOIN",
-        "UNION",
-        "INSERT",
-        "CREATE",
-        "EXTERNAL",
-        "TABLE",
-        "VALUES",
-        "EXPLAIN",
-        "DESCRIBE",
-        "DISTINCT",
-        "BETWEEN",
-        "QUALIFY",
-        "WINDOW",
-        "PARTITION",
-        "OFFSET",
-        "WITH",
-        "COPY",
-    ];
     let upper = word.to_uppercase();
     let is_word = word.len() > 2 && word.chars().all(char::is_alphanumeric);
     if !is_word || KEYWORDS.contains(&upper.as_str()) {

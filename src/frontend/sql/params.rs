@@ -142,9 +142,22 @@ impl Params {
         if !is_text(kind) && text.eq_ignore_ascii_case("null") {
             return ScalarValue::try_new_null(kind);
         }
+        let kind = &with_places_of(text, kind);
         ScalarValue::from(text).cast_to(kind).map_err(|_| {
             DataFusionError::Plan(format!("value '{text}' of parameter '${name}' is not of type {kind}"))
         })
+    }
+}
+
+/// A decimal type with room for all the decimal places of a value: rounded to its column's, the value would
+/// find other rows.
+fn with_places_of(text: &str, kind: &DataType) -> DataType {
+    let places = text.split_once('.').map_or(0, |(_, digits)| digits.trim_end_matches('0').len());
+    match (kind, i8::try_from(places)) {
+        (DataType::Decimal128(_, scale), Ok(places)) if places > *scale => {
+            DataType::Decimal128(38, places.min(38))
+        }
+        _ => kind.clone(),
     }
 }
 

@@ -55,16 +55,43 @@ const DEPTH_MAX: usize = 1_000;
 
 /// Checks a statement or query.
 pub(super) fn check(node: &impl Visit, functions: &Functions) -> Result<(), Refusal> {
-    match node.visit(&mut Checker { functions, depth: 0 }) {
+    // Depth comes first: to find the place of an expression, the parser's crate descends it unprotected.
+    let checked = match node.visit(&mut Depth(0)) {
+        ControlFlow::Continue(()) => node.visit(&mut Checker { functions }),
+        ControlFlow::Break(refusal) => ControlFlow::Break(refusal),
+    };
+    match checked {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(refusal) => Err(refusal),
     }
 }
 
+/// How many expressions are around the one being visited.
+struct Depth(usize);
+
+impl Visitor for Depth {
+    type Break = Refusal;
+
+    fn pre_visit_expr(&mut self, _: &Expr) -> Check {
+        self.0 += 1;
+        if self.0 > DEPTH_MAX {
+            let message = format!("expression is nested more than {DEPTH_MAX} levels deep");
+            let refusal = Refusal::new(message, Span::empty());
+            return Check::Break(
+                refusal.help("a chain of terms counts a level each: sum a list of VALUES, or use IN"),
+            );
+        }
+        Check::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, _: &Expr) -> Check {
+        self.0 -= 1;
+        Check::Continue(())
+    }
+}
+
 struct Checker<'a> {
     functions: &'a Functions,
-    /// Expressions around the one being visited.
-    depth: usize,
 }
 
 type Check = ControlFlow<Refusal>;
@@ -147,20 +174,7 @@ impl Visitor for Checker<'_> {
         table(factor)
     }
 
-    fn post_visit_expr(&mut self, _: &Expr) -> Check {
-        self.depth -= 1;
-        Check::Continue(())
-    }
-
     fn pre_visit_expr(&mut self, expr: &Expr) -> Check {
-        self.depth += 1;
-        if self.depth > DEPTH_MAX {
-            let message = format!("expression is nested more than {DEPTH_MAX} levels deep");
-            let refusal = Refusal::new(message, expr.span());
-            return Check::Break(
-                refusal.help("a chain of terms counts a level each: sum a list of VALUES, or use IN"),
-            );
-        }
         match expr {
             Expr::Function(function) => self.function(function),
             Expr::Trim { trim_characters: Some(characters), .. } => {

@@ -91,7 +91,11 @@ impl RawStatement {
             None => message,
         };
         let mut failure = StatementError::new(lower_expected(&message), Some(place));
-        if let Some(keyword) = diagnose::nearest_keyword(&word) {
+        // `select 1 form t`: the word before the one that does not fit may be the one misspelt.
+        let before = self.words().take_while(|token| location.is_none_or(|at| token.span.start < at)).last();
+        let before = before.and_then(|token| diagnose::nearest_keyword(&token.token.to_string()));
+        let fits = location.is_none() || diagnose::is_keyword(&word);
+        if let Some(keyword) = before.filter(|_| !fits).or_else(|| diagnose::nearest_keyword(&word)) {
             failure = failure.with_help(format!("did you mean {keyword}?"));
         }
         failure.source = Some(error);
