@@ -92,7 +92,7 @@ impl Session {
     /// # Errors
     /// Planning errors point at their place in the script and name what comes nearest.
     pub async fn run(&self, statement: &Statement, params: &Params) -> Result<Outcome> {
-        let plan = self.plan(statement).await?;
+        let plan = self.plan(statement, params).await?;
         let plan = params.bind(plan, statement)?;
         self.execute(plan, statement.returns_rows()).await.map_err(|error| match error {
             Failure::Engine(error) => located(error, statement).into(),
@@ -100,7 +100,7 @@ impl Session {
         })
     }
 
-    async fn plan(&self, statement: &Statement) -> Result<LogicalPlan> {
+    async fn plan(&self, statement: &Statement, params: &Params) -> Result<LogicalPlan> {
         let state = self.context.state();
         if let Some(format) = statement.copy_format()
             && state.get_file_format_factory(&format.to_lowercase()).is_none()
@@ -114,7 +114,7 @@ impl Session {
         {
             return Err(self.diagnose(error, statement).await.into());
         }
-        match state.statement_to_plan(statement.ast().clone()).await {
+        match state.statement_to_plan(params.placed(statement)).await {
             Ok(plan) => Ok(plan),
             Err(error) => Err(self.diagnose(error, statement).await.into()),
         }

@@ -1,6 +1,7 @@
 //! `--param day=2026-11-01`: values for `$day`, bound as typed literals, never spliced as text.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::metadata::ScalarAndMetadata;
@@ -10,7 +11,11 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::expr::Placeholder;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan};
-use sqlparser::ast::{DataType as SqlType, Expr as SqlExpr, UnaryOperator, Value};
+use datafusion::sql::parser::Statement as Ast;
+use sqlparser::ast::{
+    DataType as SqlType, Expr as SqlExpr, Statement as SqlStatement, UnaryOperator, Value, ValueWithSpan,
+    VisitMut, VisitorMut,
+};
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 
@@ -73,6 +78,18 @@ impl Params {
             )),
             None => Ok(()),
         }
+    }
+
+    /// The statement's AST. The planner knows only numbered parameters in `INSERT … VALUES`, so there they
+    /// become literals before planning: text that is cast to the column's type, or NULL.
+    pub fn placed(&self, statement: &Statement) -> Ast {
+        let mut ast = statement.ast().clone();
+        if let Ast::Statement(inner) = &mut ast
+            && matches!(inner.as_ref(), SqlStatement::Insert(_))
+        {
+            let _ = inner.visit(&mut Literals(self));
+        }
+        ast
     }
 
     /// Puts literals in the place of a plan's parameters.
@@ -158,6 +175,25 @@ fn with_places_of(text: &str, kind: &DataType) -> DataType {
             DataType::Decimal128(38, places.min(38))
         }
         _ => kind.clone(),
+    }
+}
+
+/// Puts literals in the place of an AST's parameters.
+struct Literals<'a>(&'a Params);
+
+impl VisitorMut for Literals<'_> {
+    type Break = ();
+
+    fn pre_visit_value(&mut self, value: &mut ValueWithSpan) -> ControlFlow<()> {
+        if let Value::Placeholder(name) = &value.value
+            && let Some(text) = self.0.get(name.trim_start_matches('$'))
+        {
+            value.value = match text.eq_ignore_ascii_case("null") {
+                true => Value::Null,
+                false => Value::SingleQuotedString(text.to_string()),
+            };
+        }
+        ControlFlow::Continue(())
     }
 }
 

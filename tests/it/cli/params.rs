@@ -137,6 +137,14 @@ fn tables_views_and_files_are_made_with_parameters() {
 }
 
 #[test]
+fn rows_are_inserted_with_parameters() {
+    let room = Room::new();
+    let args = ["-q", "-c", "create table t (day date, n int)", "-c", "insert into t values ($d, $n)"];
+    let more = ["-c", "select * from t", "--param", "d=2026-11-02", "--param", "n=7"];
+    assert_eq!(room.query(args.into_iter().chain(more)).run().rows(), "day,n\n2026-11-02,7\n");
+}
+
+#[test]
 fn a_value_never_becomes_sql() {
     let attempts = [
         "x' or '1'='1",
