@@ -93,24 +93,19 @@ fn no_file_is_more_than_one_thing() {
     }
 }
 
-#[test]
-fn arrow_datafusion_and_object_store_have_one_version_each() {
+/// The packages of the dependency tree, one per line.
+fn cargo_tree(edges: &str, format: &str) -> String {
     let output = Command::new(env!("CARGO"))
-        .args([
-            "tree",
-            "--locked",
-            "--offline",
-            "--edges",
-            "normal,build,dev",
-            "--prefix",
-            "none",
-            "--format",
-            "{p}",
-        ])
+        .args(["tree", "--locked", "--offline", "--prefix", "none", "--edges", edges, "--format", format])
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn arrow_datafusion_and_object_store_have_one_version_each() {
+    let text = cargo_tree("normal,build,dev", "{p}");
     for name in ["arrow", "arrow-schema", "parquet", "datafusion", "object_store", "sqlparser", "tokio"] {
         let mut versions: Vec<_> = text
             .lines()
@@ -127,22 +122,7 @@ fn arrow_datafusion_and_object_store_have_one_version_each() {
 fn run_and_test_build_the_dependencies_alike() {
     // A feature that only the tests' crates turn on would make `cargo build` compile DataFusion once more.
     let features = |edges: &str| {
-        let output = Command::new(env!("CARGO"))
-            .args([
-                "tree",
-                "--locked",
-                "--offline",
-                "--edges",
-                edges,
-                "--prefix",
-                "none",
-                "--format",
-                "{p} {f}",
-            ])
-            .output()
-            .unwrap();
-        assert!(output.status.success());
-        let text = String::from_utf8(output.stdout).unwrap();
+        let text = cargo_tree(edges, "{p} {f}");
         let mut lines: Vec<_> = text.lines().map(|line| line.trim_end_matches(" (*)").to_string()).collect();
         lines.sort();
         lines.dedup();
