@@ -1,6 +1,12 @@
-//! What the environment says; the only reader of environment variables.
+//! What the environment says, and our own settings; the only reader of environment variables.
 
-use std::env;
+use std::str::FromStr;
+use std::{env, fmt};
+
+use bytesize::ByteSize;
+use datafusion::common::config::{ConfigExtension, ConfigField, Visit};
+use datafusion::common::{config_datafusion_err, extensions_options};
+use datafusion::error::DataFusionError;
 
 /// When to colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -29,5 +35,63 @@ impl ColorChoice {
                 !set("NO_COLOR") && (forced || (is_terminal && !dumb))
             }
         }
+    }
+}
+
+extensions_options! {
+    /// Our own settings, for `SET query.…`.
+    pub struct QueryOptions {
+        /// The longest record of a text file that is read; a longer one is an error before it is read whole.
+        pub max_row_bytes: Bytes, default = Bytes(64 << 20)
+    }
+}
+
+impl ConfigExtension for QueryOptions {
+    const PREFIX: &'static str = "query";
+}
+
+/// A number of bytes, written as such or with a unit: `67108864`, `64MiB`, `64MB`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Bytes(pub u64);
+
+impl FromStr for Bytes {
+    type Err = DataFusionError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let size = text.trim().parse::<ByteSize>();
+        size.map(|size| Self(size.as_u64()))
+            .map_err(|_| config_datafusion_err!("'{text}' is not a number of bytes such as 64MiB"))
+    }
+}
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        ByteSize(self.0).display().iec().fmt(f)
+    }
+}
+
+impl ConfigField for Bytes {
+    fn visit<V: Visit>(&self, visit: &mut V, key: &str, description: &'static str) {
+        visit.some(key, self, description);
+    }
+
+    fn set(&mut self, _: &str, value: &str) -> Result<(), DataFusionError> {
+        *self = value.parse()?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_read_with_and_without_units() {
+        let bytes = |text: &str| text.parse::<Bytes>().map(|bytes| bytes.0).ok();
+        assert_eq!(bytes("4096"), Some(4096));
+        assert_eq!(bytes("64MiB"), Some(64 << 20));
+        assert_eq!(bytes(" 512 MB"), Some(512_000_000));
+        assert_eq!(bytes("many"), None);
+        assert_eq!(bytes("-1"), None);
     }
 }

@@ -76,6 +76,55 @@ pub struct StatementError {
     pub source: Option<DataFusionError>,
 }
 
+/// A data file that cannot be read as what it should be. It travels inside the engine's errors.
+#[derive(Debug, thiserror::Error)]
+#[error("'{path}' cannot be read: {trouble}")]
+pub struct FileError {
+    /// The file, as the query named it.
+    pub path: String,
+    /// What is wrong with it, in one line without a full stop.
+    pub trouble: String,
+    /// What to do about it.
+    pub help: Option<String>,
+    /// The decoder's error, where there is one.
+    #[source]
+    pub source: Option<DataFusionError>,
+}
+
+impl FileError {
+    /// Trouble that we found ourselves.
+    pub fn new(path: impl Into<String>, trouble: impl Into<String>) -> Self {
+        Self { path: path.into(), trouble: trouble.into(), help: None, source: None }
+    }
+
+    /// A decoder's error. One that names a file already is passed on as it is.
+    pub fn wrap(path: &str, source: DataFusionError) -> DataFusionError {
+        if find::<Self>(&source).is_some() {
+            return source;
+        }
+        let Explained { message: trouble, help } = explain(&source);
+        Self { path: path.to_string(), trouble, help, source: Some(source) }.into()
+    }
+
+    /// Adds advice.
+    #[must_use]
+    pub fn with_help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+impl From<FileError> for DataFusionError {
+    fn from(error: FileError) -> Self {
+        Self::External(Box::new(error))
+    }
+}
+
+/// An error of a kind somewhere in a chain of causes.
+fn find<'a, E: std::error::Error + 'static>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a E> {
+    std::iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref())
+}
+
 /// A piece of a script.
 #[derive(Debug, Clone)]
 pub struct Place {
@@ -191,6 +240,9 @@ struct Explained {
 /// Words an engine's error for people: its kind's prefix and its backtrace are dropped, arithmetic
 /// failures say what to do about them.
 fn explain(error: &DataFusionError) -> Explained {
+    if let Some(file) = find::<FileError>(error) {
+        return Explained { message: file.to_string(), help: file.help.clone() };
+    }
     let root = error.find_root();
     if let DataFusionError::ArrowError(arrow, _) = root {
         match arrow.as_ref() {
@@ -223,6 +275,7 @@ fn explain(error: &DataFusionError) -> Explained {
         other => other.message().into_owned(),
     };
     let text = text.split("\n\nbacktrace:").next().unwrap_or_default();
+    let text = text.split("\nThis issue was likely caused by a bug").next().unwrap_or_default();
     if let Some(function) = text.strip_prefix("Physical plan does not support logical expression ") {
         let kind = match function.split('(').next() {
             Some("WindowFunction") => "a window function",

@@ -15,13 +15,14 @@ use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 
 use sqlparser::ast::ObjectName;
 
+use crate::config::QueryOptions;
 use crate::error::{Result, StatementError};
 use crate::frontend::functions;
 use crate::frontend::sql::{Functions, Names, Params, Statement, diagnose};
 use crate::plan::checked::{CheckedArithmetic, GuardedLogic};
 use crate::plan::statistics::with_exact_statistics;
 use crate::plan::subquery::NullableScalarSubqueries;
-use crate::source::file::{self, Files};
+use crate::source::{ExternalTables, Files};
 
 /// Tables, views, settings and functions that statements share.
 pub struct Session {
@@ -44,7 +45,8 @@ impl Session {
     /// # Errors
     /// Settings that the engine refuses.
     pub fn new() -> Result<Self> {
-        let mut config = SessionConfig::new().with_information_schema(true);
+        let mut config =
+            SessionConfig::new().with_information_schema(true).with_option_extension(QueryOptions::default());
         let options = config.options_mut();
         options.sql_parser.collect_spans = true;
         // TIMESTAMP WITH TIME ZONE keeps its zone only where the session has one.
@@ -64,6 +66,9 @@ impl Session {
             .with_physical_optimizer_rule(Arc::new(GuardedLogic))
             .build();
         functions::register(&mut state)?;
+        for format in ["PARQUET", "CSV", "TSV", "JSON", "NDJSON", "AVRO", "ARROW"] {
+            state.table_factories_mut().insert(format.into(), Arc::new(ExternalTables));
+        }
 
         let files = Arc::new(Files::new());
         let catalogs = Arc::clone(state.catalog_list());
@@ -139,9 +144,6 @@ impl Session {
                 if !table.constraints.is_empty() {
                     let what = "a constraint of a table of files is not checked, so it is not supported";
                     return Err(DataFusionError::NotImplemented(what.into()).into());
-                }
-                for location in &table.locations {
-                    file::check_location(location)?;
                 }
                 Ok(())
             }

@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod cli;
+mod corrupt;
 mod engine;
+mod fixtures;
 mod slt;
 mod tidy;
 mod tpch;

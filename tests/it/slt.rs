@@ -7,6 +7,7 @@ use query::Session;
 use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner};
 
 use crate::engine::{self, Answer};
+use crate::fixtures;
 
 struct Engine(Session);
 
@@ -58,9 +59,12 @@ fn every_slt_file_passes() {
     let runtime = engine::runtime();
     let files = files();
     assert!(files.len() >= 15, "only {} .slt files were found", files.len());
+    let folder = tempfile::tempdir().unwrap();
+    fixtures::write_all(folder.path());
     let mut failures = Vec::new();
     for file in &files {
         let mut runner = Runner::new(|| async { Session::new().map(Engine) });
+        runner.set_var("FILES".into(), folder.path().to_str().unwrap().into());
         if let Err(error) = runtime.block_on(runner.run_file_async(file)) {
             failures.push(error.display(false).to_string());
         }

@@ -2,6 +2,7 @@
 //! how it exits and what it leaves behind.
 
 mod atomic;
+mod bad_input;
 mod batch;
 mod deep;
 mod formats;

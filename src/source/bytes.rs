@@ -1,0 +1,230 @@
+//! The bytes of text files: decompressed, arrays as lines, records bounded.
+
+use std::fmt;
+use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use datafusion::error::{DataFusionError, Result};
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use memchr::{memchr, memchr_iter, memchr2_iter};
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult,
+};
+
+use super::format::{Encoding, Layout};
+use super::json_array::JsonArray;
+use super::record_limit::RecordLimit;
+use crate::error::FileError;
+
+/// Bytes read from a local file at once.
+const CHUNK_BYTES: usize = 256 << 10;
+/// Inference stops at the first record after so many bytes.
+const SAMPLE_BYTES: usize = 16 << 20;
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// What has to be done to a file's bytes before its format's reader takes them.
+#[derive(Debug, Clone)]
+pub(super) struct Decoding {
+    /// The file's name in messages.
+    pub(super) file: String,
+    pub(super) encoding: Encoding,
+    /// The quote in which newlines do not end a record.
+    pub(super) quote: Option<u8>,
+    pub(super) row_bytes_max: u64,
+}
+
+/// A store whose objects are given as plain lines of text. Sizes are those of the stored form.
+#[derive(Debug)]
+pub(super) struct DecodedStore {
+    pub(super) inner: Arc<dyn ObjectStore>,
+    pub(super) decoding: Decoding,
+}
+
+impl fmt::Display for DecodedStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+#[async_trait]
+impl ObjectStore for DecodedStore {
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> object_store::Result<GetResult> {
+        let result = self.inner.get_opts(location, options).await?;
+        let GetResult { payload, meta, range, attributes } = result;
+        let failed = |error: DataFusionError| object_store::Error::Generic {
+            store: "decoded",
+            source: Box::new(error),
+        };
+        let stream = decoded(payload, range.clone(), &self.decoding).map_err(failed)?;
+        let payload = GetResultPayload::Stream(stream.map_err(failed).boxed());
+        Ok(GetResult { payload, meta, range, attributes })
+    }
+
+    async fn put_opts(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> object_store::Result<PutResult> {
+        self.inner.put_opts(location, payload, options).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        options: PutMultipartOptions,
+    ) -> object_store::Result<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(location, options).await
+    }
+
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, object_store::Result<Path>>,
+    ) -> BoxStream<'static, object_store::Result<Path>> {
+        self.inner.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> object_store::Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> object_store::Result<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+}
+
+/// The first records of a file: at most so many, all whole unless the file itself ends in the middle of one.
+pub(super) async fn sample(
+    store: &Arc<dyn ObjectStore>,
+    location: &Path,
+    decoding: &Decoding,
+    records_max: usize,
+) -> Result<Vec<u8>> {
+    let result = store.get(location).await?;
+    let mut chunks = decoded(result.payload, result.range.clone(), decoding)?;
+    let mut text = Vec::new();
+    let mut records = 0;
+    let mut in_quotes = false;
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk?;
+        for at in memchr2_iter(b'\n', decoding.quote.unwrap_or(b'\n'), &chunk) {
+            if chunk[at] != b'\n' {
+                in_quotes = !in_quotes;
+            } else if !in_quotes {
+                records += 1;
+                if records >= records_max || text.len() + at >= SAMPLE_BYTES {
+                    text.extend_from_slice(&chunk[..=at]);
+                    return Ok(text);
+                }
+            }
+        }
+        text.extend_from_slice(&chunk);
+    }
+    Ok(text)
+}
+
+/// Whether some line break of a file is inside quotes, so that only a reader which starts at the
+/// beginning can tell where its records end. Reads the whole file, at the speed of memory.
+pub(super) async fn has_quoted_newlines(
+    store: &Arc<dyn ObjectStore>,
+    location: &Path,
+    decoding: &Decoding,
+) -> Result<bool> {
+    let Some(quote) = decoding.quote else { return Ok(false) };
+    let result = store.get(location).await?;
+    let mut chunks = decoded(result.payload, result.range.clone(), decoding)?;
+    let mut in_quotes = false;
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk?;
+        let mut quotes = memchr_iter(quote, &chunk).peekable();
+        if quotes.peek().is_none() {
+            if in_quotes && memchr(b'\n', &chunk).is_some() {
+                return Ok(true);
+            }
+            continue;
+        }
+        for at in memchr2_iter(quote, b'\n', &chunk) {
+            if chunk[at] == quote {
+                in_quotes = !in_quotes;
+            } else if in_quotes {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// The plain text of an object, or of a range of one that can be split.
+fn decoded(
+    payload: GetResultPayload,
+    range: Range<u64>,
+    decoding: &Decoding,
+) -> Result<BoxStream<'static, Result<Bytes>>> {
+    let Decoding { file, encoding, quote, row_bytes_max } = decoding.clone();
+    let plain = match payload {
+        GetResultPayload::File(open, _) => local(open, range.clone(), encoding)?,
+        GetResultPayload::Stream(stream) => {
+            encoding.compression.convert_stream(stream.map_err(DataFusionError::from).boxed())?
+        }
+    };
+    let plain = if range.start == 0 { without_mark(plain) } else { plain };
+    let lines = if encoding.layout == Layout::JsonArray { array_lines(plain, file.clone()) } else { plain };
+    let mut limit = RecordLimit::new(file.clone(), quote, row_bytes_max);
+    let bounded = lines.map(move |chunk| chunk.and_then(|chunk| limit.pass(&chunk).map(|()| chunk)));
+    Ok(bounded.map_err(move |error| FileError::wrap(&file, error)).boxed())
+}
+
+/// A local file, read where it is needed: its pages are most often in memory, and a hop to another
+/// thread for each chunk would cost more than the read.
+fn local(
+    mut open: std::fs::File,
+    range: Range<u64>,
+    encoding: Encoding,
+) -> Result<BoxStream<'static, Result<Bytes>>> {
+    open.seek(SeekFrom::Start(range.start))?;
+    let reader = encoding.compression.convert_read(open.take(range.end - range.start))?;
+    Ok(stream::try_unfold(reader, |mut reader| async move {
+        let mut chunk = Vec::with_capacity(CHUNK_BYTES);
+        let read = reader.by_ref().take(CHUNK_BYTES as u64).read_to_end(&mut chunk)?;
+        Ok((read > 0).then(|| (Bytes::from(chunk), reader)))
+    })
+    .boxed())
+}
+
+/// The text without the mark that some programs write before UTF-8.
+fn without_mark(text: BoxStream<'static, Result<Bytes>>) -> BoxStream<'static, Result<Bytes>> {
+    let mut is_first = true;
+    text.map_ok(move |chunk| match std::mem::take(&mut is_first) && chunk.starts_with(BOM) {
+        true => chunk.slice(BOM.len()..),
+        false => chunk,
+    })
+    .boxed()
+}
+
+fn array_lines(text: BoxStream<'static, Result<Bytes>>, file: String) -> BoxStream<'static, Result<Bytes>> {
+    let refuse = move |trouble: &str| DataFusionError::from(FileError::new(&file, trouble));
+    stream::try_unfold((text, JsonArray::default()), move |(mut text, mut array)| {
+        let refuse = refuse.clone();
+        async move {
+            loop {
+                let Some(chunk) = text.try_next().await? else {
+                    return array.finish().map(|()| None).map_err(&refuse);
+                };
+                let lines = array.lines(&chunk).map_err(&refuse)?;
+                if !lines.is_empty() {
+                    return Ok(Some((Bytes::from(lines), (text, array))));
+                }
+            }
+        }
+    })
+    .boxed()
+}

@@ -1,0 +1,189 @@
+//! What one file holds: its own columns and how its bytes are read.
+
+use std::collections::{HashMap, HashSet};
+use std::io::Cursor;
+use std::sync::Arc;
+
+use datafusion::arrow::csv;
+use datafusion::arrow::datatypes::{FieldRef, Schema, SchemaRef};
+use datafusion::arrow::json::reader::infer_json_schema;
+use datafusion::catalog::Session;
+use datafusion::common::config::CsvOptions;
+use datafusion::common::{Result, plan_datafusion_err, plan_err};
+use datafusion::datasource::file_format::FileFormat;
+use datafusion::datasource::file_format::csv::CsvFormat;
+use datafusion::datasource::file_format::json::JsonFormat;
+use datafusion::execution::SessionState;
+use object_store::{ObjectMeta, ObjectStore};
+use regex::Regex;
+
+use super::arrow_check;
+use super::bytes::{self, Decoding};
+use super::find::DataFile;
+use super::format::{self, Encoding, Format};
+use super::guard::inspected;
+use crate::config::QueryOptions;
+use crate::error::FileError;
+
+/// Records from which the types of a text file's columns are inferred, unless an option says otherwise.
+const RECORDS_MAX: usize = 1000;
+
+/// A file's own columns, in its own order, and its encoding.
+#[derive(Debug, Clone)]
+pub(super) struct Shape {
+    pub(super) schema: SchemaRef,
+    pub(super) encoding: Encoding,
+}
+
+/// How the files of a table are read: their format with its options.
+#[derive(Debug, Clone)]
+pub(super) struct Reader {
+    pub(super) format: Format,
+    /// The engine's format: it reads Parquet and Avro whole, and keeps the options of the text formats.
+    pub(super) engine: Arc<dyn FileFormat>,
+    /// The CSV options, what they leave open taken from the session.
+    pub(super) csv: CsvOptions,
+    /// Names for the columns of CSV files without a header, by place.
+    pub(super) names: Vec<String>,
+    row_bytes_max: u64,
+}
+
+impl Reader {
+    /// A reader with the options of `CREATE EXTERNAL TABLE … OPTIONS`.
+    ///
+    /// # Errors
+    /// Options that the format does not have.
+    pub(super) fn new(
+        state: &SessionState,
+        format: Format,
+        options: &HashMap<String, String>,
+    ) -> Result<Self> {
+        let factory = state
+            .get_file_format_factory(format.reader())
+            .ok_or_else(|| plan_datafusion_err!("files of format {} cannot be read", format.reader()))?;
+        let engine = factory.create(state, options)?;
+        let settings = state.config_options();
+        let mut csv = engine.downcast_ref::<CsvFormat>().map(|f| f.options().clone()).unwrap_or_default();
+        csv.has_header.get_or_insert(settings.catalog.has_header);
+        if format == Format::Tsv && !options.keys().any(|key| key.ends_with("delimiter")) {
+            csv.delimiter = b'\t';
+        }
+        let own = settings.extensions.get::<QueryOptions>().cloned().unwrap_or_default();
+        Ok(Self { format, engine, csv, names: Vec::new(), row_bytes_max: own.max_row_bytes.0 })
+    }
+
+    /// What turns a file's bytes into the lines that its decoder takes.
+    pub(super) fn decoding(&self, file: String, encoding: Encoding) -> Decoding {
+        let quote = matches!(self.format, Format::Csv | Format::Tsv).then_some(self.csv.quote);
+        Decoding { file, encoding, quote, row_bytes_max: self.row_bytes_max }
+    }
+
+    /// The arrow reader's options for CSV. `header`: the text at hand starts with one.
+    pub(super) fn csv_format(&self, header: bool) -> Result<csv::reader::Format> {
+        let options = &self.csv;
+        let mut format = csv::reader::Format::default()
+            .with_header(header)
+            .with_delimiter(options.delimiter)
+            .with_quote(options.quote)
+            .with_truncated_rows(options.truncated_rows.unwrap_or(false));
+        if let Some(escape) = options.escape {
+            format = format.with_escape(escape);
+        }
+        if let Some(terminator) = options.terminator {
+            format = format.with_terminator(terminator);
+        }
+        if let Some(comment) = options.comment {
+            format = format.with_comment(comment);
+        }
+        let null = options.null_regex.clone();
+        let null = null.or_else(|| options.null_value.as_ref().map(|v| format!("^{}$", regex::escape(v))));
+        if let Some(null) = null {
+            let null = Regex::new(&null)
+                .map_err(|error| plan_datafusion_err!("'{null}' is not a regular expression: {error}"))?;
+            format = format.with_null_regex(null);
+        }
+        Ok(format)
+    }
+
+    /// Looks into a file: Parquet, Avro and Arrow say their columns, text is judged by its first records.
+    ///
+    /// # Errors
+    /// A file that cannot be read, holds nothing, or names two columns alike.
+    pub(super) async fn shape(
+        &self,
+        state: &dyn Session,
+        store: &Arc<dyn ObjectStore>,
+        file: &DataFile,
+        meta: &ObjectMeta,
+    ) -> Result<Shape> {
+        let name = file.name();
+        inspected(&name, async {
+            if meta.size == 0 {
+                return Err(FileError::new(&name, "it is empty").into());
+            }
+            let encoding = format::encoding(file, self.format)?;
+            let schema = match self.format {
+                Format::Csv | Format::Tsv | Format::Json => {
+                    let decoding = self.decoding(name.clone(), encoding);
+                    let sample =
+                        bytes::sample(store, &meta.location, &decoding, self.records_max() + 1).await?;
+                    self.text_schema(&name, sample)?
+                }
+                Format::Arrow => {
+                    arrow_check::check(&file.path, encoding.layout)?;
+                    self.engine.infer_schema(state, store, std::slice::from_ref(meta)).await?
+                }
+                Format::Parquet | Format::Avro => {
+                    self.engine.infer_schema(state, store, std::slice::from_ref(meta)).await?
+                }
+            };
+            check_names(&name, &schema)?;
+            Ok(Shape { schema, encoding })
+        })
+        .await
+    }
+
+    fn text_schema(&self, name: &str, sample: Vec<u8>) -> Result<SchemaRef> {
+        if sample.trim_ascii().is_empty() {
+            return Err(FileError::new(name, "it is empty").into());
+        }
+        let records_max = Some(self.records_max());
+        let (schema, _) = match self.format {
+            Format::Csv | Format::Tsv => {
+                let header = self.csv.has_header.unwrap_or(true);
+                let (schema, records) =
+                    self.csv_format(header)?.infer_schema(Cursor::new(sample), records_max)?;
+                (if header { schema } else { self.named(&schema) }, records)
+            }
+            Format::Json => infer_json_schema(Cursor::new(sample), records_max)?,
+            Format::Parquet | Format::Avro | Format::Arrow => {
+                return plan_err!("'{name}' is not a text file");
+            }
+        };
+        Ok(Arc::new(schema))
+    }
+
+    fn named(&self, schema: &Schema) -> Schema {
+        let named = |(place, field): (usize, &FieldRef)| match self.names.get(place) {
+            Some(name) => Arc::new(field.as_ref().clone().with_name(name)),
+            None => Arc::clone(field),
+        };
+        Schema::new(schema.fields().iter().enumerate().map(named).collect::<Vec<_>>())
+    }
+
+    fn records_max(&self) -> usize {
+        let json = self.engine.downcast_ref::<JsonFormat>().and_then(|f| f.options().schema_infer_max_rec);
+        self.csv.schema_infer_max_rec.or(json).unwrap_or(RECORDS_MAX).max(1)
+    }
+}
+
+fn check_names(file: &str, schema: &SchemaRef) -> Result<()> {
+    if schema.fields().is_empty() {
+        return Err(FileError::new(file, "it has no columns").into());
+    }
+    let mut seen = HashSet::new();
+    match schema.fields().iter().find(|field| !seen.insert(field.name())) {
+        Some(twice) => Err(FileError::new(file, format!("two columns are named '{}'", twice.name())).into()),
+        None => Ok(()),
+    }
+}

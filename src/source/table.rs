@@ -1,0 +1,405 @@
+//! Files as one table.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::stats::Precision;
+use datafusion::common::{ColumnStatistics, Result, ScalarValue, Statistics, project_schema};
+use datafusion::datasource::listing::helpers::expr_applicable_for_cols;
+use datafusion::datasource::listing::{ListingTableUrl, PartitionedFile};
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, FileSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::datasource::{TableType, create_ordering};
+use datafusion::logical_expr::{Expr, SortExpr, TableProviderFilterPushDown};
+use datafusion::physical_expr::LexOrdering;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion_datasource::compute_all_files_statistics;
+use futures::stream::{self, StreamExt, TryStreamExt};
+use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+use url::Url;
+
+use super::by_name::ByName;
+use super::find::{DataFile, find};
+use super::format::Format;
+use super::guard::{FileName, Guarded, inspected};
+use super::partition::partitions;
+use super::prune::kept;
+use super::shape::{Reader, Shape};
+use super::unite::unite;
+use crate::error::FileError;
+
+/// The virtual column that tells each row's file.
+pub(super) const FILENAME: &str = "filename";
+
+/// What a table of files is made from.
+#[derive(Debug, Clone)]
+pub(super) struct Definition {
+    /// Paths, patterns, folders.
+    pub(super) locations: Vec<String>,
+    pub(super) reader: Reader,
+    /// The columns as declared; those of the files if none are.
+    pub(super) declared: Option<SchemaRef>,
+    /// The declared partition columns.
+    pub(super) keys: Vec<FieldRef>,
+    /// The order in which each file's rows are said to be.
+    pub(super) order: Vec<Vec<SortExpr>>,
+    /// Whether there is a column `filename`.
+    pub(super) filename: bool,
+}
+
+/// A table of files of one format.
+///
+/// Its columns are those of all files, united by name, then the keys in folder names, then `filename` if
+/// asked for. Filters on the latter two leave out files before these are opened for their rows. Scans
+/// give as many partitions as the session wants, in no order unless one was declared or every file says
+/// the same of itself.
+pub(super) struct FileTable {
+    definition: Definition,
+    schema: TableSchema,
+    /// Files that have been looked into, so that each scan opens only what is new.
+    shapes: Mutex<HashMap<Path, (ObjectMeta, Shape)>>,
+}
+
+/// One file at the time of a scan.
+struct Entry {
+    file: DataFile,
+    meta: ObjectMeta,
+    /// Its columns, or why they are not known: an error only if its rows are asked for.
+    shape: Result<Shape>,
+    /// Its values of the partition columns.
+    keys: Vec<ScalarValue>,
+}
+
+impl fmt::Debug for FileTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileTable").field("locations", &self.definition.locations).finish_non_exhaustive()
+    }
+}
+
+impl FileTable {
+    /// Finds the files and their columns.
+    ///
+    /// # Errors
+    /// No files, a file that cannot be read (unless another can), columns that do not unite, declared
+    /// columns that no file has.
+    pub(super) async fn open(state: &dyn Session, definition: Definition) -> Result<Self> {
+        let schema = TableSchema::from(Arc::new(Schema::empty()));
+        let mut table = Self { definition, schema, shapes: Mutex::default() };
+        let (fields, entries) = table.entries(state).await?;
+        let file_schema = match &table.definition.declared {
+            Some(declared) => table.checked(declared, &entries)?,
+            None => table.united(&fields, entries)?,
+        };
+        let keys = fields.into_iter().map(|field| match table.definition.declared {
+            // Files that come later may lack the key.
+            Some(_) => Arc::new(Field::clone(&field).with_nullable(true)),
+            None => field,
+        });
+        table.schema =
+            TableSchema::builder(file_schema).with_table_partition_cols(keys.collect::<Vec<_>>()).build();
+        Ok(table)
+    }
+
+    fn united(&self, keys: &[FieldRef], entries: Vec<Entry>) -> Result<SchemaRef> {
+        let mut known = Vec::with_capacity(entries.len());
+        let mut failure = None;
+        for entry in entries {
+            match entry.shape {
+                Ok(shape) => known.push((entry.file.name(), shape.schema)),
+                // An empty file among others adds nothing.
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        if let (true, Some(failure)) = (known.is_empty(), failure) {
+            return Err(failure);
+        }
+        let schema = unite(known.iter().map(|(name, schema)| (name.as_str(), schema)))?;
+        // The key in the path is the one that was written last, by whoever laid the files out.
+        let is_key = |field: &FieldRef| keys.iter().any(|key| key.name() == field.name());
+        let fields: Vec<FieldRef> = schema.fields().iter().filter(|field| !is_key(field)).cloned().collect();
+        Ok(Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone())))
+    }
+
+    /// The declared columns, if the files have them.
+    fn checked(&self, declared: &SchemaRef, entries: &[Entry]) -> Result<SchemaRef> {
+        let known = || entries.iter().filter_map(|entry| entry.shape.as_ref().ok());
+        for field in declared.fields() {
+            let is_there = known().any(|shape| shape.schema.index_of(field.name()).is_ok());
+            if !is_there && known().next().is_some() {
+                let name = self.definition.locations.join("', '");
+                let trouble = format!("it has no column '{}'", field.name());
+                let columns = known().next().map(|shape| column_names(&shape.schema)).unwrap_or_default();
+                return Err(FileError::new(name, trouble).with_help(format!("it has {columns}")).into());
+            }
+        }
+        Ok(Arc::clone(declared))
+    }
+
+    /// The files as they are now, and the partition columns.
+    async fn entries(&self, state: &dyn Session) -> Result<(Vec<FieldRef>, Vec<Entry>)> {
+        let Definition { locations, keys: declared, filename, .. } = &self.definition;
+        let mut files = Vec::new();
+        for location in locations {
+            files.extend(find(location)?);
+        }
+        files.dedup();
+        let mut keys = partitions(&files, declared)?;
+        if *filename {
+            keys.fields.push(Arc::new(Field::new(FILENAME, DataType::Utf8, false)));
+            for (row, file) in keys.values.iter_mut().zip(&files) {
+                row.push(ScalarValue::from(file.name()));
+            }
+        }
+        let concurrency = state.config_options().execution.meta_fetch_concurrency.get();
+        let work = files.into_iter().zip(keys.values).map(|(file, keys)| self.entry(state, file, keys));
+        let entries = stream::iter(work).buffered(concurrency).try_collect().await?;
+        Ok((keys.fields, entries))
+    }
+
+    async fn entry(&self, state: &dyn Session, file: DataFile, keys: Vec<ScalarValue>) -> Result<Entry> {
+        let name = file.name();
+        let url = listing_url(&file.path)?;
+        let store = state.runtime_env().object_store(url.object_store())?;
+        let meta = inspected(&name, async { Ok(store.head(url.prefix()).await?) }).await?;
+        let shape = self.shape(state, &store, &file, &meta).await;
+        Ok(Entry { file, meta, shape, keys })
+    }
+
+    async fn shape(
+        &self,
+        state: &dyn Session,
+        store: &Arc<dyn ObjectStore>,
+        file: &DataFile,
+        meta: &ObjectMeta,
+    ) -> Result<Shape> {
+        let known = || self.shapes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((seen, shape)) = known().get(&meta.location)
+            && seen == meta
+        {
+            return Ok(shape.clone());
+        }
+        let shape = self.definition.reader.shape(state, store, file, meta).await?;
+        known().insert(meta.location.clone(), (meta.clone(), shape.clone()));
+        Ok(shape)
+    }
+
+    /// The files that a scan has to read.
+    async fn files(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<Entry>> {
+        let (fields, mut entries) = self.entries(state).await?;
+        let rows: Vec<_> = entries.iter_mut().map(|entry| std::mem::take(&mut entry.keys)).collect();
+        let rows = self.aligned(&fields, rows)?;
+        let fields: Vec<FieldRef> = self.schema.table_partition_cols().iter().cloned().collect();
+        let kept = kept(filters, &fields, &rows, state.execution_props())?;
+        let mut files = Vec::with_capacity(entries.len());
+        let several = entries.len() > 1;
+        for ((mut entry, keys), kept) in entries.into_iter().zip(rows).zip(kept) {
+            let is_empty = entry.meta.size == 0 && several;
+            if kept && !is_empty {
+                entry.keys = keys;
+                files.push(entry);
+            }
+        }
+        Ok(files)
+    }
+
+    /// Rows of keys in the order and types of the table's partition columns: new files may have brought
+    /// other ones.
+    fn aligned(&self, fields: &[FieldRef], rows: Vec<Vec<ScalarValue>>) -> Result<Vec<Vec<ScalarValue>>> {
+        let columns = self.schema.table_partition_cols();
+        let value = |row: &[ScalarValue], column: &FieldRef| {
+            let place = fields.iter().position(|field| field.name() == column.name());
+            match place.and_then(|place| row.get(place)) {
+                Some(value) => value.cast_to(column.data_type()),
+                None => ScalarValue::try_new_null(column.data_type()),
+            }
+        };
+        rows.iter().map(|row| columns.iter().map(|column| value(row, column)).collect()).collect()
+    }
+
+    async fn partitioned(
+        &self,
+        state: &dyn Session,
+        store: &Arc<dyn ObjectStore>,
+        entry: Entry,
+    ) -> Result<(PartitionedFile, Option<Shape>)> {
+        let shape = entry.shape?;
+        let name = entry.file.name();
+        let mut file = PartitionedFile::new_from_meta(entry.meta);
+        file = file.with_partition_values(entry.keys).with_extension(FileName(name.as_str().into()));
+        if self.definition.reader.format != Format::Parquet {
+            return Ok((file, Some(shape)));
+        }
+        let schema = Arc::clone(self.schema.file_schema());
+        let engine = &self.definition.reader.engine;
+        let meta = file.object_meta.clone();
+        let known =
+            inspected(&name, engine.infer_stats_and_ordering(state, store, Arc::clone(&schema), &meta));
+        let known = known.await?;
+        let statistics = trusted(known.statistics, &schema, &shape.schema);
+        let file = file.with_statistics(Arc::new(statistics)).with_ordering(known.ordering);
+        Ok((with_null_keys(file), Some(shape)))
+    }
+
+    fn order(&self, files: &[PartitionedFile]) -> Result<Vec<LexOrdering>> {
+        if !self.definition.order.is_empty() {
+            let table = self.schema.table_schema();
+            return create_ordering(table, &self.definition.order);
+        }
+        let first = files.first().and_then(|file| file.ordering.clone());
+        let same = files.iter().all(|file| file.ordering == first);
+        Ok(first.filter(|_| same).into_iter().collect())
+    }
+}
+
+#[async_trait]
+impl TableProvider for FileTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(self.schema.table_schema())
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        let kind = |filter: &&Expr| match self.is_about_keys(filter) {
+            true => TableProviderFilterPushDown::Exact,
+            false => TableProviderFilterPushDown::Inexact,
+        };
+        Ok(filters.iter().map(kind).collect())
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let about_keys: Vec<_> =
+            filters.iter().filter(|filter| self.is_about_keys(filter)).cloned().collect();
+        let entries = self.files(state, &about_keys).await?;
+        let Some(first) = entries.first() else {
+            return Ok(Arc::new(EmptyExec::new(project_schema(&self.schema(), projection)?)));
+        };
+        let url = listing_url(&first.file.path)?.object_store();
+        let store = state.runtime_env().object_store(&url)?;
+        let concurrency = state.config_options().execution.meta_fetch_concurrency.get();
+        let work = entries.into_iter().map(|entry| self.partitioned(state, &store, entry));
+        let files: Vec<_> = stream::iter(work).buffered(concurrency).try_collect().await?;
+        let (files, shapes): (Vec<_>, Vec<_>) = files.into_iter().unzip();
+
+        let order = self.order(&files)?;
+        let shapes = files.iter().map(|file| file.object_meta.location.clone()).zip(shapes);
+        let shapes = shapes.filter_map(|(location, shape)| Some((location, shape?)));
+        let reader = &self.definition.reader;
+        let source: Arc<dyn FileSource> = match reader.format {
+            Format::Parquet => reader.engine.file_source(self.schema.clone()),
+            Format::Csv | Format::Tsv | Format::Json | Format::Arrow | Format::Avro => {
+                let batch_size = state.config().batch_size();
+                Arc::new(ByName::new(reader.clone(), shapes, self.schema.clone(), batch_size))
+            }
+        };
+        let groups = FileGroup::new(files).split_files(state.config().target_partitions());
+        let (groups, statistics) = compute_all_files_statistics(groups, self.schema(), true, false)?;
+        let config = FileScanConfigBuilder::new(url, source)
+            .with_file_groups(groups)
+            .with_statistics(statistics)
+            .with_projection_indices(projection.cloned())?
+            .with_limit(limit.filter(|_| filters.len() == about_keys.len()))
+            .with_output_ordering(order)
+            .build();
+        match reader.format {
+            Format::Parquet => {
+                let plan = reader.engine.create_physical_plan(state, config).await?;
+                Ok(with_guard(plan))
+            }
+            Format::Csv | Format::Tsv | Format::Json | Format::Arrow | Format::Avro => {
+                Ok(DataSourceExec::from_data_source(config))
+            }
+        }
+    }
+}
+
+impl FileTable {
+    /// Whether the paths have a key of this name.
+    pub(super) fn has_key(&self, name: &str) -> bool {
+        self.schema.table_partition_cols().iter().any(|key| key.name() == name)
+    }
+
+    /// Whether a filter can be answered from the files' paths alone.
+    fn is_about_keys(&self, filter: &Expr) -> bool {
+        let keys: Vec<_> = self.schema.table_partition_cols().iter().map(|key| key.name().as_str()).collect();
+        !keys.is_empty() && expr_applicable_for_cols(&keys, filter)
+    }
+}
+
+/// The engine's scan with its decoders guarded.
+fn with_guard(plan: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+    let Some(scan) = plan.downcast_ref::<DataSourceExec>() else { return plan };
+    let source = scan.data_source();
+    let Some(config) = source.downcast_ref::<datafusion::datasource::physical_plan::FileScanConfig>() else {
+        return plan;
+    };
+    let guarded = Guarded::new(Arc::clone(config.file_source()));
+    let config = FileScanConfigBuilder::from(config.clone()).with_source(Arc::new(guarded)).build();
+    DataSourceExec::from_data_source(config)
+}
+
+/// A file's statistics as far as they are about the table's columns: those of a column that is read as
+/// another type say nothing certain.
+fn trusted(mut statistics: Statistics, table: &Schema, own: &Schema) -> Statistics {
+    for (field, column) in table.fields().iter().zip(&mut statistics.column_statistics) {
+        let same = own.field_with_name(field.name()).is_ok_and(|own| own.data_type() == field.data_type());
+        if !same {
+            *column = ColumnStatistics::new_unknown();
+        }
+    }
+    statistics
+}
+
+/// Mends what the engine says of partition columns: it takes a key for never NULL.
+fn with_null_keys(mut file: PartitionedFile) -> PartitionedFile {
+    if let Some(statistics) = &file.statistics
+        && file.partition_values.iter().any(ScalarValue::is_null)
+    {
+        let mut mended = Statistics::clone(statistics);
+        let rows = mended.num_rows;
+        let first = mended.column_statistics.len().saturating_sub(file.partition_values.len());
+        for (key, column) in file.partition_values.iter().zip(&mut mended.column_statistics[first..]) {
+            if key.is_null() {
+                *column = ColumnStatistics::new_unknown();
+                column.null_count = rows;
+                column.distinct_count = Precision::Exact(0);
+            }
+        }
+        file.statistics = Some(Arc::new(mended));
+    }
+    file
+}
+
+fn column_names(schema: &Schema) -> String {
+    let names: Vec<_> = schema.fields().iter().map(|field| format!("'{}'", field.name())).collect();
+    names.join(", ")
+}
+
+/// A location without special meaning for `*`, `?` or `[` in it.
+fn listing_url(path: &std::path::Path) -> Result<ListingTableUrl> {
+    let unnamed = || FileError::new(path.to_string_lossy(), "it is no path");
+    // The folder without `..` and links; the file by its own name, since two names may be one file.
+    let folder = match path.parent() {
+        Some(folder) if folder != std::path::Path::new("") => folder,
+        Some(_) | None => std::path::Path::new("."),
+    };
+    let folder = std::fs::canonicalize(folder)?;
+    let url = Url::from_file_path(folder.join(path.file_name().ok_or_else(unnamed)?));
+    let url = url.map_err(|()| unnamed())?;
+    ListingTableUrl::try_new(url, None)
+}
