@@ -1,5 +1,7 @@
 //! Our rules on top of DataFusion's planners.
 
 pub mod checked;
+pub mod correlated;
+pub mod limits;
 pub mod statistics;
 pub mod subquery;

@@ -14,13 +14,14 @@ use datafusion::optimizer::AnalyzerRule;
 
 use super::arithmetic::{Arithmetic, Op};
 
-/// Replaces `+ - *` and unary `-` on integers, and `/ %` on floats, by functions that fail where the
-/// operator would wrap around or divide by zero. Column names and types stay as they were.
+/// Replaces `+ - *` and unary `-` on integers, `/ %` on floats, and `+ - * /` on decimals whose digits the
+/// planner cuts to fit, by functions that fail where the operator would wrap around, divide by zero or give
+/// more digits than there is room for. Column names and types stay as they were.
 ///
 /// A chain of operators (`a + b - c + …`) becomes one function of all its terms: the planner's work on
 /// nested functions grows with the cube of their depth.
 ///
-/// Integer and decimal division, decimal arithmetic and date arithmetic are checked by Arrow already.
+/// Integer and decimal division by zero and date arithmetic are checked by Arrow already.
 /// Runs after type coercion, when both sides of an operator have one type, which is the result's.
 #[derive(Debug, Default)]
 pub struct CheckedArithmetic;
@@ -70,6 +71,9 @@ fn call(function: Arithmetic, args: Vec<Expr>) -> Expr {
 /// The operators of the chain that ends in this one, first to last, as far down its left side as they
 /// all need checking; `None` if this one does not.
 fn chain(last: &BinaryExpr, schema: &DFSchema) -> Result<Option<Vec<Op>>> {
+    if arithmetic(last.op).is_some() && last.right.get_type(schema)?.is_decimal() {
+        return decimal_chain(last, schema);
+    }
     let mut ops = Vec::new();
     let mut current = last;
     loop {
@@ -85,6 +89,36 @@ fn chain(last: &BinaryExpr, schema: &DFSchema) -> Result<Option<Vec<Op>>> {
     }
     ops.reverse();
     Ok((!ops.is_empty()).then_some(ops))
+}
+
+/// The same for decimals, whose type differs from operator to operator. The chain starts with the first
+/// operator that may give too many digits; those before it stay as they are.
+fn decimal_chain(last: &BinaryExpr, schema: &DFSchema) -> Result<Option<Vec<Op>>> {
+    let mut steps = Vec::new();
+    let mut current = last;
+    while let Some(op) = arithmetic(current.op) {
+        let right = current.right.get_type(schema)?;
+        if !right.is_decimal() {
+            break;
+        }
+        steps.push((op, right, current.left.as_ref()));
+        match current.left.as_ref() {
+            Expr::BinaryExpr(next) => current = next,
+            _ => break,
+        }
+    }
+    let Some((_, _, first)) = steps.last() else { return Ok(None) };
+    let mut kind = first.get_type(schema)?;
+    let mut ops = Vec::new();
+    let mut checked = false;
+    for (op, right, _) in steps.into_iter().rev() {
+        kind = op.result_type(&kind, &right)?;
+        checked = op.may_outgrow(&kind);
+        if checked || !ops.is_empty() {
+            ops.push(op);
+        }
+    }
+    Ok(checked.then_some(ops))
 }
 
 /// The terms of the last `count` operators of a chain, left to right.
