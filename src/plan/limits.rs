@@ -10,6 +10,7 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::limit::GlobalLimitExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
 
 type PhysicalRule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
 
@@ -17,7 +18,7 @@ type PhysicalRule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
 /// `SELECT * FROM (SELECT a FROM t ORDER BY a OFFSET 1) ORDER BY a DESC` other rows would be left out, and of
 /// `SELECT * FROM (SELECT a FROM t LIMIT 4 OFFSET 3) ORDER BY a` one row would be left.
 ///
-/// Sorts do not pass filters, so one that keeps all rows stands above each OFFSET while the stock rule runs.
+/// Sorts do not pass filters, so one that keeps all rows stands above the OFFSET while the stock rule runs.
 #[derive(Debug)]
 enum OffsetsFirst {
     Raise,
@@ -49,19 +50,30 @@ impl PhysicalOptimizerRule for OffsetsFirst {
     }
 
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|plan| match self {
-            Self::Raise => match plan.downcast_ref::<GlobalLimitExec>() {
-                Some(limit) if limit.skip() > 0 => {
-                    Ok(Transformed::yes(Arc::new(FilterExec::try_new(lit(true), plan)?)))
-                }
-                _ => Ok(Transformed::no(plan)),
-            },
-            Self::Remove => match plan.downcast_ref::<FilterExec>() {
-                Some(filter) if keeps_all(filter) => Ok(Transformed::yes(Arc::clone(filter.input()))),
-                _ => Ok(Transformed::no(plan)),
-            },
-        })
-        .map(|plan| plan.data)
+        match self {
+            Self::Raise => raise(plan, false).map(|plan| plan.data),
+            Self::Remove => plan.transform_up(remove).map(|plan| plan.data),
+        }
+    }
+}
+
+/// Raises filters above the offsets below something that wants an order. Elsewhere no sort can come, and the
+/// rows of an ordered query would come to lie below a filter that may be given them in any order.
+fn raise(plan: Arc<dyn ExecutionPlan>, sorted: bool) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+    let wants_order = plan.is::<SortExec>() || plan.required_input_ordering().iter().any(Option::is_some);
+    let plan = plan.map_children(|child| raise(child, sorted || wants_order))?;
+    match plan.data.downcast_ref::<GlobalLimitExec>() {
+        Some(limit) if sorted && limit.skip() > 0 => {
+            Ok(Transformed::yes(Arc::new(FilterExec::try_new(lit(true), plan.data)?)))
+        }
+        _ => Ok(plan),
+    }
+}
+
+fn remove(plan: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+    match plan.downcast_ref::<FilterExec>() {
+        Some(filter) if keeps_all(filter) => Ok(Transformed::yes(Arc::clone(filter.input()))),
+        _ => Ok(Transformed::no(plan)),
     }
 }
 
