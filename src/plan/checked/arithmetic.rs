@@ -41,6 +41,18 @@ impl Op {
         }
     }
 
+    /// The operator of the engine's, if it is one of these.
+    pub(super) fn of(operator: Operator) -> Option<Self> {
+        match operator {
+            Operator::Plus => Some(Self::Add),
+            Operator::Minus => Some(Self::Sub),
+            Operator::Multiply => Some(Self::Mul),
+            Operator::Divide => Some(Self::Div),
+            Operator::Modulo => Some(Self::Rem),
+            _ => None,
+        }
+    }
+
     /// The type of a result. Decimals grow with each operator; of other types both sides are of the result's.
     pub(super) fn result_type(self, left: &DataType, right: &DataType) -> Result<DataType> {
         match left.is_decimal() {

@@ -28,17 +28,28 @@ pub(super) fn is_full(kind: &DataType) -> bool {
 /// # Errors
 /// An overflow.
 pub(super) fn fitting(values: ArrayRef) -> Result<ArrayRef, ArrowError> {
-    let fits = match values.data_type() {
-        DataType::Decimal32(digits, _) => fits::<Decimal32Type>(&values, *digits)?,
-        DataType::Decimal64(digits, _) => fits::<Decimal64Type>(&values, *digits)?,
-        DataType::Decimal128(digits, _) => fits::<Decimal128Type>(&values, *digits)?,
-        DataType::Decimal256(digits, _) => fits::<Decimal256Type>(&values, *digits)?,
-        _ => true,
+    let digits = match values.data_type() {
+        DataType::Decimal32(digits, _)
+        | DataType::Decimal64(digits, _)
+        | DataType::Decimal128(digits, _)
+        | DataType::Decimal256(digits, _) => *digits,
+        _ => return Ok(values),
     };
-    if fits { Ok(values) } else { Err(overflow(values.data_type())) }
+    if has_digits_at_most(&values, digits)? { Ok(values) } else { Err(overflow(values.data_type())) }
 }
 
-/// Compares with the type's bounds by Arrow's kernels, which pass over NULL.
+/// Whether decimals have no more digits than so many, before and after the point together.
+pub(super) fn has_digits_at_most(values: &ArrayRef, digits: u8) -> Result<bool, ArrowError> {
+    match values.data_type() {
+        DataType::Decimal32(..) => fits::<Decimal32Type>(values, digits),
+        DataType::Decimal64(..) => fits::<Decimal64Type>(values, digits),
+        DataType::Decimal128(..) => fits::<Decimal128Type>(values, digits),
+        DataType::Decimal256(..) => fits::<Decimal256Type>(values, digits),
+        _ => Ok(false),
+    }
+}
+
+/// Compares with the bounds by Arrow's kernels, which pass over NULL.
 fn fits<T: DecimalType>(values: &ArrayRef, digits: u8) -> Result<bool, ArrowError> {
     let digits = usize::from(digits);
     let bound = |value: T::Native| {

@@ -11,6 +11,8 @@
 
 mod arithmetic;
 mod decimal;
+mod decimal_sum;
+mod digits;
 mod distinct;
 mod fallible;
 mod filter;

@@ -9,10 +9,11 @@ use datafusion::config::ConfigOptions;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, ScalarUDF};
 use datafusion::optimizer::AnalyzerRule;
 
 use super::arithmetic::{Arithmetic, Op};
+use super::digits::Digits;
 
 /// Replaces `+ - *` and unary `-` on integers, `/ %` on floats, and `+ - * /` on decimals whose digits the
 /// planner cuts to fit, by functions that fail where the operator would wrap around, divide by zero or give
@@ -71,14 +72,14 @@ fn call(function: Arithmetic, args: Vec<Expr>) -> Expr {
 /// The operators of the chain that ends in this one, first to last, as far down its left side as they
 /// all need checking; `None` if this one does not.
 fn chain(last: &BinaryExpr, schema: &DFSchema) -> Result<Option<Vec<Op>>> {
-    if arithmetic(last.op).is_some() && last.right.get_type(schema)?.is_decimal() {
+    if Op::of(last.op).is_some() && last.right.get_type(schema)?.is_decimal() {
         return decimal_chain(last, schema);
     }
     let mut ops = Vec::new();
     let mut current = last;
     loop {
         // Both sides have one type: the right one's is the cheaper to find.
-        match arithmetic(current.op) {
+        match Op::of(current.op) {
             Some(op) if op.needs_check(&current.right.get_type(schema)?) => ops.push(op),
             _ => break,
         }
@@ -96,24 +97,23 @@ fn chain(last: &BinaryExpr, schema: &DFSchema) -> Result<Option<Vec<Op>>> {
 fn decimal_chain(last: &BinaryExpr, schema: &DFSchema) -> Result<Option<Vec<Op>>> {
     let mut steps = Vec::new();
     let mut current = last;
-    while let Some(op) = arithmetic(current.op) {
-        let right = current.right.get_type(schema)?;
-        if !right.is_decimal() {
-            break;
-        }
-        steps.push((op, right, current.left.as_ref()));
+    while let Some(op) = Op::of(current.op) {
+        steps.push((op, current));
         match current.left.as_ref() {
             Expr::BinaryExpr(next) => current = next,
             _ => break,
         }
     }
-    let Some((_, _, first)) = steps.last() else { return Ok(None) };
-    let mut kind = first.get_type(schema)?;
+    let Some((_, first)) = steps.last() else { return Ok(None) };
+    let mut kind = first.left.get_type(schema)?;
+    let Some(mut digits) = Digits::of(&first.left, schema)? else { return Ok(None) };
     let mut ops = Vec::new();
     let mut checked = false;
-    for (op, right, _) in steps.into_iter().rev() {
-        kind = op.result_type(&kind, &right)?;
-        checked = op.may_outgrow(&kind);
+    for (op, step) in steps.into_iter().rev() {
+        let Some(right) = Digits::of(&step.right, schema)? else { return Ok(None) };
+        kind = op.result_type(&kind, &step.right.get_type(schema)?)?;
+        digits = digits.after(op, right);
+        checked = op.may_outgrow(&kind) && !digits.fit(&kind);
         if checked || !ops.is_empty() {
             ops.push(op);
         }
@@ -140,17 +140,6 @@ fn terms(last: BinaryExpr, count: usize) -> Vec<Expr> {
     terms.push(left);
     terms.reverse();
     terms
-}
-
-fn arithmetic(op: Operator) -> Option<Op> {
-    match op {
-        Operator::Plus => Some(Op::Add),
-        Operator::Minus => Some(Op::Sub),
-        Operator::Multiply => Some(Op::Mul),
-        Operator::Divide => Some(Op::Div),
-        Operator::Modulo => Some(Op::Rem),
-        _ => None,
-    }
 }
 
 impl Op {

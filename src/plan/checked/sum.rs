@@ -19,6 +19,7 @@ use datafusion::logical_expr::{
 };
 
 use super::decimal;
+use super::decimal_sum::Widening;
 
 /// DataFusion's `sum` with overflow checked: the running sum is twice as wide as the result, so the answer
 /// does not depend on the order of rows or partitions, and a total that does not fit the result type
@@ -64,6 +65,13 @@ impl CheckedSum {
         }
     }
 
+    /// Whether values are 128-bit decimals, most of which need no wider sum. A set of distinct values is kept
+    /// in one width.
+    fn starts_small(&self, args: &AccumulatorArgs) -> bool {
+        let is_128 = matches!(args.expr_fields[0].data_type(), DataType::Decimal128(..));
+        is_128 && !args.is_distinct && !matches!(self.phase, Phase::Last(_))
+    }
+
     fn checked<A>(&self, accumulator: A, total: Total) -> Checked<A> {
         let (widens, narrows) = match self.phase {
             Phase::Whole => (true, true),
@@ -77,6 +85,11 @@ impl CheckedSum {
 /// The stock sum's arguments as if its result were of the wide type.
 fn widened<'a>(args: AccumulatorArgs<'a>, total: &Total) -> AccumulatorArgs<'a> {
     AccumulatorArgs { return_field: total.field(), ..args }
+}
+
+/// The same as if it were the narrow one, of which the wide one is the sum.
+fn in_128_bits<'a>(args: AccumulatorArgs<'a>, total: &Total) -> AccumulatorArgs<'a> {
+    AccumulatorArgs { return_field: Arc::new(Field::new("sum", total.narrow.clone(), true)), ..args }
 }
 
 impl AggregateUDFImpl for CheckedSum {
@@ -101,6 +114,11 @@ impl AggregateUDFImpl for CheckedSum {
         let Some(total) = self.total(args.expr_fields[0].data_type(), args.return_type())? else {
             return self.stock.accumulator(args);
         };
+        if self.starts_small(&args) {
+            let small = self.stock.accumulator(in_128_bits(args.clone(), &total))?;
+            let wide = self.stock.accumulator(widened(args, &total))?;
+            return Ok(Box::new(Widening::new(small, wide, total, self.phase == Phase::Whole)));
+        }
         let wide = self.stock.accumulator(widened(args, &total))?;
         Ok(Box::new(self.checked(wide, total)))
     }
@@ -131,6 +149,11 @@ impl AggregateUDFImpl for CheckedSum {
         let Some(total) = self.total(args.expr_fields[0].data_type(), args.return_type())? else {
             return self.stock.create_groups_accumulator(args);
         };
+        if self.starts_small(&args) {
+            let small = self.stock.create_groups_accumulator(in_128_bits(args.clone(), &total))?;
+            let wide = self.stock.create_groups_accumulator(widened(args, &total))?;
+            return Ok(Box::new(Widening::new(small, wide, total, self.phase == Phase::Whole)));
+        }
         let wide = self.stock.create_groups_accumulator(widened(args, &total))?;
         Ok(Box::new(self.checked(wide, total)))
     }
@@ -154,7 +177,7 @@ impl AggregateUDFImpl for CheckedSum {
 
 /// A type whose sums are kept in a wider one.
 #[derive(Debug, Clone)]
-struct Total {
+pub(super) struct Total {
     narrow: DataType,
     /// 2⁶⁴ rows of the largest value fit, 5 × 10³⁸ of the largest decimal.
     wide: DataType,
@@ -177,7 +200,7 @@ impl Total {
         Arc::new(Field::new("sum", self.wide.clone(), true))
     }
 
-    fn widen(&self, values: &ArrayRef) -> Result<ArrayRef> {
+    pub(super) fn widen(&self, values: &ArrayRef) -> Result<ArrayRef> {
         match values.data_type() {
             DataType::Int64 => Ok(self.wider::<Int64Type, Decimal128Type>(values)),
             DataType::UInt64 => Ok(self.wider::<UInt64Type, Decimal128Type>(values)),
@@ -202,7 +225,7 @@ impl Total {
     ///
     /// # Errors
     /// An overflow, with the total if that is an integer.
-    fn narrow(&self, totals: &ArrayRef) -> Result<ArrayRef> {
+    pub(super) fn narrow(&self, totals: &ArrayRef) -> Result<ArrayRef> {
         let narrowed = cast_with_options(totals, &self.narrow, &CastOptions::default())?;
         if narrowed.null_count() == totals.null_count() {
             return Ok(narrowed);
