@@ -1,7 +1,7 @@
 //! Sums of decimals in as many bits as their values need.
 //!
 //! 256 bits hold every sum, but cost twice the memory of 128. Values of up to 27 digits, which is nearly all
-//! there are, add up in 128 bits for 10¹¹ rows; only beyond that the sum so far moves into 256.
+//! there are, add up in 128 bits for 10¹⁰ rows; only beyond that the sum so far moves into 256.
 
 use datafusion::arrow::array::{Array, ArrayRef, BooleanArray};
 use datafusion::common::{Result, ScalarValue, internal_err};
@@ -10,16 +10,20 @@ use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
 use super::decimal;
 use super::sum::Total;
 
-/// Digits of values, and their number, whose sum is certain to fit 128 bits.
+/// Digits of values, and their number, whose sum has no more than 37 digits; 128 bits hold 17 times as much.
 const SMALL_DIGITS: u8 = 27;
-const SMALL_ROWS_MAX: usize = 100_000_000_000;
+const SMALL_ROWS_MAX: usize = 10_000_000_000;
+/// Digits of the sum of those values that are not looked at, because they are known to have few.
+const UNSEEN_DIGITS: u32 = 37;
 
 /// A sum that starts in 128 bits.
 #[derive(Debug)]
 pub(super) struct Widening<A> {
     /// The sum in 128 bits; `None` once values have come that may not fit.
     small: Option<A>,
-    /// Rows that the small sum may still take.
+    /// Rows that the small sum may still take without a look at their values.
+    unseen_left: usize,
+    /// Rows with small values that it may still take.
     rows_left: usize,
     wide: A,
     total: Total,
@@ -28,13 +32,20 @@ pub(super) struct Widening<A> {
 }
 
 impl<A> Widening<A> {
-    pub(super) fn new(small: A, wide: A, total: Total, narrows: bool) -> Self {
-        Self { small: Some(small), rows_left: SMALL_ROWS_MAX, wide, total, narrows }
+    /// `digits` is the most that the values may have.
+    pub(super) fn new(small: A, wide: A, total: Total, digits: u32, narrows: bool) -> Self {
+        let unseen_left = UNSEEN_DIGITS.checked_sub(digits).and_then(|spare| 10usize.checked_pow(spare));
+        let unseen_left = unseen_left.unwrap_or(if digits > UNSEEN_DIGITS { 0 } else { usize::MAX });
+        Self { small: Some(small), unseen_left, rows_left: SMALL_ROWS_MAX, wide, total, narrows }
     }
 
     /// Counts the values as added to the small sum, if they may be.
     fn takes(&mut self, values: &[ArrayRef]) -> Result<bool> {
         let [values] = values else { return internal_err!("sum of {} columns", values.len()) };
+        if self.small.is_some() && self.unseen_left >= values.len() {
+            self.unseen_left -= values.len();
+            return Ok(true);
+        }
         let takes = self.small.is_some()
             && self.rows_left >= values.len()
             && decimal::has_digits_at_most(values, SMALL_DIGITS)?;

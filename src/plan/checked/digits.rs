@@ -79,6 +79,11 @@ impl Digits {
         }
     }
 
+    /// All of them together.
+    pub(super) fn count(self) -> u32 {
+        u32::try_from(self.whole + self.scale).unwrap_or(0)
+    }
+
     /// Whether a type has room for them.
     pub(super) fn fit(self, kind: &DataType) -> bool {
         Self::of_type(kind).is_some_and(|room| self.whole <= room.whole)

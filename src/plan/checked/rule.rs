@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Result};
 use datafusion::config::ConfigOptions;
-use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, ScalarUDF};
@@ -14,6 +14,7 @@ use datafusion::optimizer::AnalyzerRule;
 
 use super::arithmetic::{Arithmetic, Op};
 use super::digits::Digits;
+use super::sum::CheckedSum;
 
 /// Replaces `+ - *` and unary `-` on integers, `/ %` on floats, and `+ - * /` on decimals whose digits the
 /// planner cuts to fit, by functions that fail where the operator would wrap around, divide by zero or give
@@ -61,8 +62,40 @@ fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         Expr::Negative(inner) if inner.get_type(schema)?.is_signed_integer() => {
             Ok(Transformed::yes(call(Arithmetic::checked_neg(), vec![*inner])))
         }
+        Expr::AggregateFunction(mut sum) if sums_decimals(&sum, schema)? => {
+            rewrite_sum(&mut sum, schema)?;
+            Ok(Transformed::new(Expr::AggregateFunction(sum), true, TreeNodeRecursion::Jump))
+        }
         other => Ok(Transformed::no(other)),
     }
+}
+
+fn sums_decimals(call: &AggregateFunction, schema: &DFSchema) -> Result<bool> {
+    let [arg] = call.params.args.as_slice() else { return Ok(false) };
+    let is_sum = call.func.inner().is::<CheckedSum>() && !call.params.distinct;
+    Ok(is_sum && matches!(arg.get_type(schema)?, DataType::Decimal128(..)))
+}
+
+/// Tells a sum how many digits its values may have. It looks at their digits itself and is exact, so the
+/// operator that gives them need not be checked.
+fn rewrite_sum(sum: &mut AggregateFunction, schema: &DFSchema) -> Result<()> {
+    let inside = |expr: &mut Expr| -> Result<()> {
+        *expr = std::mem::take(expr).transform_down(|expr| rewrite(expr, schema))?.data;
+        Ok(())
+    };
+    for arg in &mut sum.params.args {
+        if let Some(digits) = Digits::of(arg, schema)? {
+            sum.func = Arc::new(CheckedSum::over(digits));
+        }
+        match arg {
+            Expr::BinaryExpr(binary) if Op::of(binary.op).is_some() => {
+                inside(&mut binary.left)?;
+                inside(&mut binary.right)?;
+            }
+            other => inside(other)?,
+        }
+    }
+    sum.params.filter.iter_mut().try_for_each(|filter| inside(filter))
 }
 
 fn call(function: Arithmetic, args: Vec<Expr>) -> Expr {

@@ -20,6 +20,7 @@ use datafusion::logical_expr::{
 
 use super::decimal;
 use super::decimal_sum::Widening;
+use super::digits::Digits;
 
 /// DataFusion's `sum` with overflow checked: the running sum is twice as wide as the result, so the answer
 /// does not depend on the order of rows or partitions, and a total that does not fit the result type
@@ -45,11 +46,18 @@ pub(super) enum Phase {
 pub(super) struct CheckedSum {
     stock: Arc<AggregateUDF>,
     phase: Phase,
+    /// The most digits that its values may have, if they are decimals.
+    digits: u32,
 }
 
 impl CheckedSum {
     pub(super) fn of(phase: Phase) -> AggregateUDF {
-        AggregateUDF::from(Self { stock: sum_udaf(), phase })
+        AggregateUDF::from(Self { stock: sum_udaf(), phase, digits: u32::MAX })
+    }
+
+    /// A whole sum over decimals of no more digits than these.
+    pub(super) fn over(digits: Digits) -> AggregateUDF {
+        AggregateUDF::from(Self { stock: sum_udaf(), phase: Phase::Whole, digits: digits.count() })
     }
 
     /// Whether the sums of this type are kept wider than it.
@@ -117,7 +125,7 @@ impl AggregateUDFImpl for CheckedSum {
         if self.starts_small(&args) {
             let small = self.stock.accumulator(in_128_bits(args.clone(), &total))?;
             let wide = self.stock.accumulator(widened(args, &total))?;
-            return Ok(Box::new(Widening::new(small, wide, total, self.phase == Phase::Whole)));
+            return Ok(Box::new(Widening::new(small, wide, total, self.digits, self.phase == Phase::Whole)));
         }
         let wide = self.stock.accumulator(widened(args, &total))?;
         Ok(Box::new(self.checked(wide, total)))
@@ -152,7 +160,7 @@ impl AggregateUDFImpl for CheckedSum {
         if self.starts_small(&args) {
             let small = self.stock.create_groups_accumulator(in_128_bits(args.clone(), &total))?;
             let wide = self.stock.create_groups_accumulator(widened(args, &total))?;
-            return Ok(Box::new(Widening::new(small, wide, total, self.phase == Phase::Whole)));
+            return Ok(Box::new(Widening::new(small, wide, total, self.digits, self.phase == Phase::Whole)));
         }
         let wide = self.stock.create_groups_accumulator(widened(args, &total))?;
         Ok(Box::new(self.checked(wide, total)))
