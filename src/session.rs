@@ -26,6 +26,7 @@ use crate::plan::correlated::ExactSubqueries;
 use crate::plan::limits::with_offsets_first;
 use crate::plan::statistics::with_exact_statistics;
 use crate::plan::subquery::NullableScalarSubqueries;
+use crate::plan::truth::ThreeValued;
 use crate::source::file::{self, Files};
 
 /// Tables, views, settings and functions that statements share.
@@ -63,6 +64,7 @@ impl Session {
             .with_config(config)
             .with_runtime_env(runtime)
             .with_default_features()
+            .with_analyzer_rule(Arc::new(ThreeValued))
             .with_analyzer_rule(Arc::new(ExactSubqueries))
             .with_analyzer_rule(Arc::new(NullableScalarSubqueries))
             .with_analyzer_rule(Arc::new(CheckedArithmetic))

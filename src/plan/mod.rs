@@ -5,3 +5,4 @@ pub mod correlated;
 pub mod limits;
 pub mod statistics;
 pub mod subquery;
+pub mod truth;
