@@ -107,16 +107,16 @@ fn membership_of(membership: InSubquery, place: Place, schema: &DFSchema) -> Res
     let value = Column::from(subquery.subquery.schema().qualified_field(0));
     let nullable = expr.nullable(schema)? || subquery.subquery.schema().field(0).is_nullable();
     let is_positive = !negated && place != Place::Value;
-    if is_positive || !nullable {
-        return Ok(Transformed::no(Expr::InSubquery(membership)));
-    }
-    if place == Place::Condition && correlated {
+    if *negated && correlated && place == Place::Condition {
         let equal = outer(expr.as_ref().clone(), schema)?.eq(Expr::Column(value));
-        let unsettled = Expr::IsNotFalse(Box::new(equal));
+        let unsettled = if nullable { Expr::IsNotFalse(Box::new(equal)) } else { equal };
         let plan = LogicalPlanBuilder::from(subquery.subquery.as_ref().clone()).filter(unsettled)?.build()?;
         let outer_ref_columns = plan.all_out_ref_exprs();
         let subquery = Subquery { subquery: Arc::new(plan), outer_ref_columns, ..subquery.clone() };
         return Ok(Transformed::yes(Expr::Exists(Exists { subquery, negated: true })));
+    }
+    if is_positive || !nullable {
+        return Ok(Transformed::no(Expr::InSubquery(membership)));
     }
     if place == Place::Condition && expr.any_column_refs() {
         // This becomes a join that knows about NULL.
