@@ -71,6 +71,8 @@ pub struct StatementError {
     pub label: Option<String>,
     /// What to do next, most useful first.
     pub help: Vec<String>,
+    /// Whether it is the call that is wrong, and not the statement.
+    pub misuse: bool,
     /// The engine's error, where there is one.
     #[source]
     pub source: Option<DataFusionError>,
@@ -173,6 +175,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage { .. } => 2,
+            Self::Statement(error) if error.misuse => 2,
             Self::BrokenPipe => 0,
             Self::Interrupted { signal } => 128u8.saturating_add(u8::try_from(*signal).unwrap_or(0)),
             Self::Statement(_) | Self::Engine(_) | Self::Io { .. } | Self::Internal { .. } => 1,
@@ -183,13 +186,20 @@ impl Error {
 impl StatementError {
     /// An error of our own at a place.
     pub fn new(message: impl Into<String>, place: Option<Place>) -> Self {
-        Self { message: message.into(), place, label: None, help: Vec::new(), source: None }
+        Self { message: message.into(), place, label: None, help: Vec::new(), misuse: false, source: None }
     }
 
     /// The engine's error, worded for people, at a place.
     pub fn from_engine(source: DataFusionError, place: Option<Place>) -> Self {
         let Explained { message, help } = explain(&source);
-        Self { message, place, label: None, help: help.into_iter().collect(), source: Some(source) }
+        Self {
+            message,
+            place,
+            label: None,
+            help: help.into_iter().collect(),
+            misuse: false,
+            source: Some(source),
+        }
     }
 
     /// Adds a line of advice.
@@ -306,6 +316,12 @@ fn division_by_zero() -> Explained {
 }
 
 fn overflow(what: &str) -> Explained {
+    if what.starts_with("decimal ") {
+        return Explained {
+            message: format!("decimal overflow: a {what}"),
+            help: Some("cast to a type with fewer decimal places, or to double".into()),
+        };
+    }
     let what = what.strip_prefix("Overflow happened on: ").unwrap_or(what);
     Explained {
         message: format!("integer overflow: {what}"),

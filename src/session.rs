@@ -1,6 +1,7 @@
 //! Wires the floors together; the only thing that runs a plan.
 
 mod copy;
+mod describe;
 
 use std::sync::Arc;
 
@@ -10,6 +11,8 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
 use datafusion::logical_expr::{DdlStatement, LogicalPlan, WriteOp};
+use datafusion::optimizer::Optimizer;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 
@@ -19,9 +22,12 @@ use crate::config::QueryOptions;
 use crate::error::{Result, StatementError};
 use crate::frontend::functions;
 use crate::frontend::sql::{Functions, Names, Params, Statement, diagnose};
-use crate::plan::checked::{CheckedArithmetic, GuardedLogic};
+use crate::plan::checked::{CheckedArithmetic, GuardedFilters, with_checked_rules, with_guarded_logic};
+use crate::plan::correlated::ExactSubqueries;
+use crate::plan::limits::with_offsets_first;
 use crate::plan::statistics::with_exact_statistics;
 use crate::plan::subquery::NullableScalarSubqueries;
+use crate::plan::truth::ThreeValued;
 use crate::source::{ExternalTables, Files};
 
 /// Tables, views, settings and functions that statements share.
@@ -60,10 +66,13 @@ impl Session {
             .with_config(config)
             .with_runtime_env(runtime)
             .with_default_features()
+            .with_analyzer_rule(Arc::new(ThreeValued))
+            .with_analyzer_rule(Arc::new(ExactSubqueries))
             .with_analyzer_rule(Arc::new(NullableScalarSubqueries))
             .with_analyzer_rule(Arc::new(CheckedArithmetic))
-            .with_physical_optimizer_rules(with_exact_statistics(PhysicalOptimizer::new().rules))
-            .with_physical_optimizer_rule(Arc::new(GuardedLogic))
+            .with_analyzer_rule(Arc::new(GuardedFilters))
+            .with_optimizer_rules(with_checked_rules(Optimizer::new().rules))
+            .with_physical_optimizer_rules(physical_rules())
             .build();
         functions::register(&mut state)?;
         for format in ["PARQUET", "CSV", "TSV", "JSON", "NDJSON", "AVRO", "ARROW"] {
@@ -98,7 +107,10 @@ impl Session {
     /// Planning errors point at their place in the script and name what comes nearest.
     pub async fn run(&self, statement: &Statement, params: &Params) -> Result<Outcome> {
         let plan = self.plan(statement, params).await?;
-        let plan = params.bind(plan, statement)?;
+        let mut plan = params.bind(plan, statement)?;
+        if describe::query_of(statement.ast()).is_some() {
+            plan = describe::described(&self.context.state(), plan).map_err(|e| located(e, statement))?;
+        }
         self.execute(plan, statement.returns_rows()).await.map_err(|error| match error {
             Failure::Engine(error) => located(error, statement).into(),
             Failure::Own(error) => error,
@@ -119,7 +131,8 @@ impl Session {
         {
             return Err(self.diagnose(error, statement).await.into());
         }
-        match state.statement_to_plan(params.placed(statement)).await {
+        let ast = params.placed(statement);
+        match state.statement_to_plan(describe::query_of(&ast).unwrap_or(ast)).await {
             Ok(plan) => Ok(plan),
             Err(error) => Err(self.diagnose(error, statement).await.into()),
         }
@@ -211,6 +224,11 @@ impl Session {
         names.sort();
         names
     }
+}
+
+/// The stock rules for physical plans, with ours among them.
+fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    with_guarded_logic(with_offsets_first(with_exact_statistics(PhysicalOptimizer::new().rules)))
 }
 
 /// Why a plan was not carried out.

@@ -49,7 +49,8 @@ struct Shared {
     /// Write results in this form [default: table on a terminal, csv otherwise]
     #[arg(long, global = true, value_name = "FORMAT", value_parser = formats(), hide_possible_values = false)]
     format: Option<String>,
-    /// Write the result to this file, whole or not at all; the format follows from its extension
+    /// Write the result to this file ('-': standard output), whole or not at all; the format follows from its
+    /// extension
     #[arg(short, long, global = true, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Bind $NAME in the SQL to a value (repeatable)
@@ -120,7 +121,9 @@ fn answer(message: clap::Error) -> ExitCode {
 }
 
 fn mean(cli: Cli, matches: &ArgMatches) -> Result<Args> {
-    let shared = cli.shared;
+    let mut shared = cli.shared;
+    // `-o -` is standard output, which is where results go anyway.
+    shared.output = shared.output.filter(|path| path.as_os_str() != "-");
     let mut inputs = in_order(&cli.commands, &cli.files, matches);
     match cli.command {
         Some(Command::Run { .. }) if !inputs.is_empty() => {

@@ -9,7 +9,8 @@ use unicode_width::UnicodeWidthStr;
 use super::{BatchWriter, Sink, encoding, text, writing};
 use crate::error::Result;
 
-/// `column = value` lines with the names aligned to the right, a blank line between rows.
+/// `column = value` lines with the names aligned to the right, a blank line between rows. Control characters are
+/// shown as escapes, as in tables.
 pub(super) struct LineWriter {
     sink: Sink,
     /// Names with their padding.
@@ -19,11 +20,10 @@ pub(super) struct LineWriter {
 
 impl LineWriter {
     pub(super) fn new(schema: &Schema, sink: Sink) -> Self {
-        let widest = schema.fields().iter().map(|field| field.name().width()).max().unwrap_or(0);
-        let labels = schema.fields().iter().map(|field| {
-            let name = field.name();
-            format!("{}{name}", " ".repeat(widest - name.width()))
-        });
+        let names = schema.fields().iter().map(|field| text::printable(field.name()));
+        let names: Vec<_> = names.collect();
+        let widest = names.iter().map(|name| name.width()).max().unwrap_or(0);
+        let labels = names.iter().map(|name| format!("{}{name}", " ".repeat(widest - name.width())));
         Self { labels: labels.collect(), sink, started: false }
     }
 }
@@ -37,6 +37,7 @@ impl BatchWriter for LineWriter {
             self.started = true;
             for (label, column) in self.labels.iter().zip(&columns) {
                 let value = column.value(row).try_to_string().map_err(encoding)?;
+                let value = text::printable(&value);
                 lines.push_str(&format!("{label} = {value}\n"));
             }
             self.sink.write_all(lines.as_bytes()).map_err(writing)?;

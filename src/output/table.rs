@@ -10,7 +10,8 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use super::{BatchWriter, Limits, Sink, encoding, text, writing};
+use super::text::{self, printable};
+use super::{BatchWriter, Limits, Sink, encoding, writing};
 use crate::error::Result;
 
 /// A column is not narrowed below this while another can still be left out.
@@ -227,22 +228,6 @@ fn take_width(value: &str, width: usize) -> (&str, &str) {
     (value, "")
 }
 
-/// Control characters shown as escapes: data must not drive the terminal. Line breaks stay.
-fn printable(value: &str) -> String {
-    if !value.contains(|character: char| character.is_control() && character != '\n') {
-        return value.to_owned();
-    }
-    let mut shown = String::with_capacity(value.len());
-    for character in value.chars() {
-        match character {
-            '\n' => shown.push('\n'),
-            control if control.is_control() => shown.extend(control.escape_default()),
-            other => shown.push(other),
-        }
-    }
-    shown
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -276,10 +261,5 @@ mod tests {
         assert_eq!(shorten("日本語です", 5), "日本…");
         assert_eq!(shorten("short", 5), "short");
         assert_eq!(shorten("ab\ncdefgh", 4), "ab\ncdef\ngh");
-    }
-
-    #[test]
-    fn control_characters_do_not_reach_the_terminal() {
-        assert_eq!(printable("a\u{1b}[31mb\tc\nd"), "a\\u{1b}[31mb\\tc\nd");
     }
 }

@@ -45,9 +45,25 @@ pub(super) fn counted(count: usize, noun: &str) -> String {
     format!("{grouped} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
+/// Control characters shown as escapes: data must not drive the terminal. Line breaks stay.
+pub(super) fn printable(value: &str) -> String {
+    if !value.contains(|character: char| character.is_control() && character != '\n') {
+        return value.to_owned();
+    }
+    let mut shown = String::with_capacity(value.len());
+    for character in value.chars() {
+        match character {
+            '\n' => shown.push('\n'),
+            control if control.is_control() => shown.extend(control.escape_default()),
+            other => shown.push(other),
+        }
+    }
+    shown
+}
+
 #[cfg(test)]
 mod tests {
-    use super::counted;
+    use super::{counted, printable};
 
     #[test]
     fn counts_are_grouped_and_agree_with_their_noun() {
@@ -55,5 +71,10 @@ mod tests {
         assert_eq!(counted(1, "column"), "1 column");
         assert_eq!(counted(999, "row"), "999 rows");
         assert_eq!(counted(1_234_567, "row"), "1,234,567 rows");
+    }
+
+    #[test]
+    fn control_characters_do_not_reach_the_terminal() {
+        assert_eq!(printable("a\u{1b}[31mb\tc\nd"), "a\\u{1b}[31mb\\tc\nd");
     }
 }

@@ -1,5 +1,8 @@
 //! Our rules on top of DataFusion's planners.
 
 pub mod checked;
+pub mod correlated;
+pub mod limits;
 pub mod statistics;
 pub mod subquery;
+pub mod truth;

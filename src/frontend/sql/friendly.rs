@@ -2,11 +2,12 @@
 //!
 //! | written | planned as |
 //! | --- | --- |
-//! | `FROM t` | `SELECT * FROM t` |
+//! | `FROM t` | `SELECT * FROM t` (`from_first`) |
+//! | `COPY … TO 'x.tsv.gz'` | with the format and compression spelled out (`copy`) |
 //! | `a SEMI JOIN b`, `a ANTI JOIN b` | `LEFT SEMI JOIN`, `LEFT ANTI JOIN` |
 //! | `OVER w` | the window's definition |
 //! | `* EXCLUDE (A)`, `* REPLACE (… AS A)` | with unquoted names in lower case |
-//! | `\|> DROP a`, `\|> SET a = …` | `\|> SELECT * EXCLUDE (a)`, `\|> SELECT * REPLACE (… AS a)` |
+//! | `\|> DROP a`, `\|> SET a = …` | `\|> SELECT * EXCLUDE (a)`, `\|> SELECT * REPLACE (… AS a)` (`pipes`) |
 //!
 //! What has a meaning that the planner would drop is refused (`refuse`), never planned as other rows.
 
@@ -14,13 +15,13 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::parser::{CopyToSource, Statement as Ast};
 use sqlparser::ast::{
-    AssignmentTarget, BinaryOperator, ExcludeSelectItem, Expr, Ident, Join, JoinOperator,
-    NamedWindowDefinition, NamedWindowExpr, ObjectName, ObjectNamePart, PipeOperator, Query,
-    ReplaceSelectElement, ReplaceSelectItem, Select, SelectFlavor, SelectItem, SetExpr, Spanned, TableFactor,
-    Value, VisitMut, VisitorMut, WildcardAdditionalOptions, WindowSpec, WindowType,
+    BinaryOperator, ExcludeSelectItem, Expr, Ident, Join, JoinOperator, NamedWindowDefinition,
+    NamedWindowExpr, ObjectName, ObjectNamePart, PipeOperator, Query, Select, SelectFlavor, SelectItem,
+    SetExpr, TableFactor, Value, VisitMut, VisitorMut, WildcardAdditionalOptions, WindowSpec, WindowType,
 };
 
 use super::refuse::{self, Functions, Refusal};
+use super::{copy, pipes};
 
 /// Rewrites a statement in place, then checks that nothing in it would be dropped in silence.
 pub(super) fn rewrite(ast: &mut Ast, functions: &Functions) -> Result<(), Refusal> {
@@ -30,13 +31,16 @@ pub(super) fn rewrite(ast: &mut Ast, functions: &Functions) -> Result<(), Refusa
             refuse::check(statement.as_ref(), functions)
         }
         Ast::Explain(explain) => rewrite(&mut explain.statement, functions),
-        Ast::CopyTo(copy) => match &mut copy.source {
-            CopyToSource::Query(query) => {
-                walk(query.as_mut())?;
-                refuse::check(query.as_ref(), functions)
+        Ast::CopyTo(copy) => {
+            copy::spell_format(copy);
+            match &mut copy.source {
+                CopyToSource::Query(query) => {
+                    walk(query.as_mut())?;
+                    refuse::check(query.as_ref(), functions)
+                }
+                CopyToSource::Relation(_) => Ok(()),
             }
-            CopyToSource::Relation(_) => Ok(()),
-        },
+        }
         Ast::CreateExternalTable(_) | Ast::Reset(_) => Ok(()),
     }
 }
@@ -64,10 +68,7 @@ impl VisitorMut for Rewriter {
             _ => Vec::new(),
         };
         self.windows.push(windows);
-        for operator in &mut query.pipe_operators {
-            plain_pipe(operator)?;
-        }
-        ControlFlow::Continue(())
+        pipes::plain(query)
     }
 
     fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<Refusal> {
@@ -106,6 +107,7 @@ impl VisitorMut for Rewriter {
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Refusal> {
         balance(expr);
+        bind_distinct_from(expr);
         if let Expr::Function(function) = expr
             && let Some(WindowType::NamedWindow(name)) = &function.over
         {
@@ -134,6 +136,31 @@ impl Rewriter {
             NamedWindowExpr::NamedWindow(_) => None,
         }
     }
+}
+
+/// Makes `(a IS DISTINCT FROM b) AND c` of `a IS DISTINCT FROM (b AND c)`, unless the parentheses were written:
+/// the parser takes everything that follows for the right side.
+fn bind_distinct_from(expr: &mut Expr) {
+    let (Expr::IsDistinctFrom(_, right) | Expr::IsNotDistinctFrom(_, right)) = expr else { return };
+    if !is_logic(right) {
+        return;
+    }
+    let logic = std::mem::replace(right.as_mut(), Expr::value(Value::Null));
+    let comparison = std::mem::replace(expr, logic);
+    let mut first = expr;
+    while is_logic(first) {
+        let Expr::BinaryOp { left, .. } = first else { return };
+        first = left;
+    }
+    let operand = std::mem::replace(first, comparison);
+    if let Expr::IsDistinctFrom(_, right) | Expr::IsNotDistinctFrom(_, right) = first {
+        **right = operand;
+    }
+}
+
+fn is_logic(expr: &Expr) -> bool {
+    let Expr::BinaryOp { op, .. } = expr else { return false };
+    matches!(op, BinaryOperator::And | BinaryOperator::Or | BinaryOperator::Xor)
 }
 
 /// Chains of AND or OR longer than this are balanced.
@@ -198,7 +225,7 @@ fn lower(ident: &mut Ident) {
     ident.value = normal(ident);
 }
 
-fn lower_names(options: &mut WildcardAdditionalOptions) {
+pub(super) fn lower_names(options: &mut WildcardAdditionalOptions) {
     let lower_object = |name: &mut ObjectName| {
         for part in &mut name.0 {
             if let ObjectNamePart::Identifier(ident) = part {
@@ -230,55 +257,6 @@ fn plain_join(join: &mut Join) {
         JoinOperator::Anti(constraint) => JoinOperator::LeftAnti(constraint),
         other => other,
     };
-}
-
-fn plain_pipe(operator: &mut PipeOperator) -> ControlFlow<Refusal> {
-    let select = |options| PipeOperator::Select { exprs: vec![SelectItem::Wildcard(options)] };
-    match operator {
-        PipeOperator::Drop { columns } => {
-            let names = columns.iter().map(|column| ObjectName::from(column.clone())).collect();
-            let mut options = WildcardAdditionalOptions {
-                opt_exclude: Some(ExcludeSelectItem::Multiple(names)),
-                ..Default::default()
-            };
-            lower_names(&mut options);
-            *operator = select(options);
-        }
-        PipeOperator::Set { assignments } => {
-            let mut items = Vec::new();
-            for assignment in assignments {
-                let column_name = match &assignment.target {
-                    AssignmentTarget::ColumnName(name) => {
-                        name.0.first().and_then(|part| part.as_ident()).cloned()
-                    }
-                    AssignmentTarget::Tuple(_) => None,
-                };
-                let Some(column_name) = column_name else {
-                    return ControlFlow::Break(Refusal::new(
-                        "|> SET of several columns at once",
-                        assignment.span(),
-                    ));
-                };
-                let expr = assignment.value.clone();
-                items.push(Box::new(ReplaceSelectElement { expr, column_name, as_keyword: true }));
-            }
-            let mut options = WildcardAdditionalOptions {
-                opt_replace: Some(ReplaceSelectItem { items }),
-                ..Default::default()
-            };
-            lower_names(&mut options);
-            *operator = select(options);
-        }
-        PipeOperator::Select { exprs } | PipeOperator::Extend { exprs } => {
-            for item in exprs {
-                if let SelectItem::Wildcard(options) | SelectItem::QualifiedWildcard(_, options) = item {
-                    lower_names(options);
-                }
-            }
-        }
-        _ => {}
-    }
-    ControlFlow::Continue(())
 }
 
 /// The columns that `* REPLACE (…)` names, for the check that each exists; the planner ignores others.

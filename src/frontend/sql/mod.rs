@@ -5,9 +5,12 @@
 //!                                                                 (or an error that names what it can't)
 //! ```
 
+mod copy;
 mod diagnose;
 mod friendly;
+mod from_first;
 mod params;
+mod pipes;
 mod refuse;
 mod split;
 mod statement;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::metadata::ScalarAndMetadata;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{ParamValues, ScalarValue};
@@ -11,10 +11,10 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::expr::Placeholder;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan};
-use datafusion::sql::parser::Statement as Ast;
+use datafusion::sql::parser::{CopyToSource, Statement as Ast};
 use sqlparser::ast::{
-    DataType as SqlType, Expr as SqlExpr, Statement as SqlStatement, UnaryOperator, Value, ValueWithSpan,
-    VisitMut, VisitorMut,
+    BinaryOperator, CastKind, DataType as SqlType, Expr as SqlExpr, Statement as SqlStatement, TimezoneInfo,
+    UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
@@ -66,7 +66,9 @@ impl Params {
             for (name, place) in statement.parameters() {
                 unused.retain(|unused| *unused != name);
                 if self.get(&name).is_none() {
-                    let error = StatementError::new(format!("parameter '${name}' has no value"), Some(place));
+                    let mut error =
+                        StatementError::new(format!("parameter '${name}' has no value"), Some(place));
+                    error.misuse = true;
                     return Err(error.with_help(format!("give it one with --param {name}=…")).into());
                 }
             }
@@ -80,14 +82,28 @@ impl Params {
         }
     }
 
-    /// The statement's AST. The planner knows only numbered parameters in `INSERT … VALUES`, so there they
-    /// become literals before planning: text that is cast to the column's type, or NULL.
+    /// The statement's AST, with types for parameters that the planner knows none for. Beside an interval
+    /// (`$day + INTERVAL '1 day'`) a value that looks like a date or timestamp is cast to what it looks like.
+    /// In `INSERT … VALUES` the planner knows only numbered parameters, so there they become literals: text
+    /// that is cast to the column's type, or NULL.
     pub fn placed(&self, statement: &Statement) -> Ast {
         let mut ast = statement.ast().clone();
-        if let Ast::Statement(inner) = &mut ast
-            && matches!(inner.as_ref(), SqlStatement::Insert(_))
-        {
-            let _ = inner.visit(&mut Literals(self));
+        if statement.parameters().is_empty() {
+            return ast;
+        }
+        match &mut ast {
+            Ast::Statement(inner) => {
+                if matches!(inner.as_ref(), SqlStatement::Insert(_)) {
+                    let _ = inner.visit(&mut Literals(self));
+                }
+                let _ = inner.visit(&mut BesideIntervals(self));
+            }
+            Ast::CopyTo(copy) => {
+                if let CopyToSource::Query(query) = &mut copy.source {
+                    let _ = query.visit(&mut BesideIntervals(self));
+                }
+            }
+            Ast::Explain(_) | Ast::CreateExternalTable(_) | Ast::Reset(_) => {}
         }
         ast
     }
@@ -197,6 +213,42 @@ impl VisitorMut for Literals<'_> {
     }
 }
 
+/// Casts the parameters to or from which an interval is added.
+struct BesideIntervals<'a>(&'a Params);
+
+impl VisitorMut for BesideIntervals<'_> {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &mut SqlExpr) -> ControlFlow<()> {
+        if let SqlExpr::BinaryOp { left, op: BinaryOperator::Plus | BinaryOperator::Minus, right } = expr {
+            match (left.as_mut(), right.as_mut()) {
+                (parameter, SqlExpr::Interval(_)) | (SqlExpr::Interval(_), parameter) => {
+                    self.cast(parameter);
+                }
+                _ => {}
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl BesideIntervals<'_> {
+    fn cast(&self, parameter: &mut SqlExpr) {
+        let SqlExpr::Value(ValueWithSpan { value: Value::Placeholder(name), .. }) = parameter else { return };
+        let text = self.0.get(name.trim_start_matches('$')).unwrap_or_default();
+        let reads_as = |kind| ScalarValue::from(text).cast_to(&kind).is_ok();
+        let data_type = if text.len() <= "2026-11-01".len() && reads_as(DataType::Date32) {
+            SqlType::Date
+        } else if reads_as(DataType::Timestamp(TimeUnit::Nanosecond, None)) {
+            SqlType::Timestamp(None, TimezoneInfo::None)
+        } else {
+            return;
+        };
+        let expr = Box::new(std::mem::replace(parameter, SqlExpr::value(Value::Null)));
+        *parameter = SqlExpr::Cast { kind: CastKind::Cast, expr, data_type, array: false, format: None };
+    }
+}
+
 fn is_text(kind: &DataType) -> bool {
     matches!(kind, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
 }
@@ -230,9 +282,7 @@ fn scalar(expr: SqlExpr) -> Option<ScalarValue> {
         SqlExpr::TypedString(typed) => {
             let kind = match typed.data_type {
                 SqlType::Date => DataType::Date32,
-                SqlType::Timestamp(..) => {
-                    DataType::Timestamp(datafusion::arrow::datatypes::TimeUnit::Nanosecond, None)
-                }
+                SqlType::Timestamp(..) => DataType::Timestamp(TimeUnit::Nanosecond, None),
                 _ => return None,
             };
             ScalarValue::from(typed.value.value.into_string()?).cast_to(&kind).ok()

@@ -310,10 +310,29 @@ fn pipe(operator: &PipeOperator, span: Span) -> Check {
         PipeOperator::TableSample { .. } => refuse_if(true, "|> TABLESAMPLE", span),
         PipeOperator::Rename { .. } => refuse_if(true, "|> RENAME", span),
         PipeOperator::Call { .. } => refuse_if(true, "|> CALL", span),
-        PipeOperator::Pivot { .. } => refuse_if(true, "|> PIVOT", span),
-        PipeOperator::Unpivot { .. } => refuse_if(true, "|> UNPIVOT", span),
+        PipeOperator::Pivot { .. } => reshape("PIVOT", span),
+        PipeOperator::Unpivot { .. } => reshape("UNPIVOT", span),
         _ => Check::Continue(()),
     }
+}
+
+/// Words of other engines that start what this one has no word for, and what to write instead.
+const INSTEAD: [(&str, &str); 2] = [
+    ("PIVOT", "write a column for each key: sum(x) FILTER (WHERE k = 'a') AS a, …"),
+    ("UNPIVOT", "write a SELECT for each column, with UNION ALL between them"),
+];
+
+/// The unsupported feature that a word stands for, with advice.
+pub(super) fn instead_of(word: &str) -> Option<(&'static str, &'static str)> {
+    INSTEAD.into_iter().find(|(known, _)| word.eq_ignore_ascii_case(known))
+}
+
+fn reshape(word: &str, span: Span) -> Check {
+    let refusal = Refusal::unsupported(word, span);
+    Check::Break(match instead_of(word) {
+        Some((_, help)) => refusal.help(help),
+        None => refusal,
+    })
 }
 
 /// What a join says about which rows belong together; `None` for joins that say it otherwise.
@@ -399,8 +418,8 @@ fn table(factor: &TableFactor) -> Check {
             let named = args.iter().any(|arg| !matches!(arg, FunctionArg::Unnamed(_)));
             refuse_if(named, "a named argument of a table function", span)
         }
-        TableFactor::Pivot { .. } => refuse_if(true, "PIVOT", span),
-        TableFactor::Unpivot { .. } => refuse_if(true, "UNPIVOT", span),
+        TableFactor::Pivot { .. } => reshape("PIVOT", span),
+        TableFactor::Unpivot { .. } => reshape("UNPIVOT", span),
         TableFactor::MatchRecognize { .. } => refuse_if(true, "MATCH_RECOGNIZE", span),
         TableFactor::JsonTable { .. } | TableFactor::OpenJsonTable { .. } => {
             refuse_if(true, "JSON_TABLE", span)

@@ -9,9 +9,9 @@ use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::{Parser, ParserError, ParserOptions};
 use sqlparser::tokenizer::{Location, Token};
 
-use super::refuse::{Functions, Refusal};
+use super::refuse::{self, Functions, Refusal};
 use super::split::RawStatement;
-use super::{byte_span, diagnose, friendly};
+use super::{byte_span, diagnose, friendly, from_first};
 use crate::error::{Error, Place, Result, StatementError, lower_first};
 
 /// Nesting of parentheses, calls and subqueries that the parser accepts: the planner's time grows with the
@@ -56,7 +56,7 @@ impl RawStatement {
     fn parse_ast(&self) -> Result<Ast> {
         let failed = |error: DataFusionError| self.parse_failure(error);
         let dialect = GenericDialect {};
-        let mut parser = DFParserBuilder::new(self.tokens.clone())
+        let mut parser = DFParserBuilder::new(from_first::with_select(&self.tokens))
             .with_dialect(&dialect)
             .with_recursion_limit(NESTING_MAX)
             .build()
@@ -86,6 +86,11 @@ impl RawStatement {
         let (message, location) = take_location(&text);
         let place = location.map_or_else(|| self.end(), |location| self.place_at(location));
         let word = place.script.text[place.span.clone()].to_string();
+        if let Some((feature, help)) = refuse::instead_of(&word) {
+            let mut failure = StatementError::new(format!("{feature} is not supported"), Some(place));
+            failure.source = Some(error);
+            return failure.with_help(help).into();
+        }
         let message = match message.strip_suffix(", found: EOF") {
             Some(expected) => format!("{expected}, found the end of the statement"),
             None => message,

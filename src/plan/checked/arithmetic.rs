@@ -1,16 +1,24 @@
 //! The operators as functions: checked (put in by the rule) and wrapping (called by name).
 
+use std::sync::Arc;
+
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Datum};
 use datafusion::arrow::compute::kernels::numeric;
-use datafusion::arrow::datatypes::{ArrowPrimitiveType, DataType, Float16Type, Float32Type, Float64Type};
+use datafusion::arrow::datatypes::{
+    ArrowPrimitiveType, DataType, Field, FieldRef, Float16Type, Float32Type, Float64Type,
+};
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
 use datafusion::logical_expr::interval_arithmetic::{Interval, apply_operator};
 use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
+use datafusion::logical_expr::type_coercion::binary::BinaryTypeCoercer;
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Expr, Operator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility,
 };
 use datafusion::physical_expr_common::datum::apply;
+
+use super::decimal;
 
 /// An arithmetic operator with two sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,6 +40,31 @@ impl Op {
             Self::Rem => Operator::Modulo,
         }
     }
+
+    /// The operator of the engine's, if it is one of these.
+    pub(super) fn of(operator: Operator) -> Option<Self> {
+        match operator {
+            Operator::Plus => Some(Self::Add),
+            Operator::Minus => Some(Self::Sub),
+            Operator::Multiply => Some(Self::Mul),
+            Operator::Divide => Some(Self::Div),
+            Operator::Modulo => Some(Self::Rem),
+            _ => None,
+        }
+    }
+
+    /// The type of a result. Decimals grow with each operator; of other types both sides are of the result's.
+    pub(super) fn result_type(self, left: &DataType, right: &DataType) -> Result<DataType> {
+        match left.is_decimal() {
+            true => BinaryTypeCoercer::new(left, &self.operator(), right).get_result_type(),
+            false => Ok(left.clone()),
+        }
+    }
+
+    /// Whether a decimal result of this type may have more digits than it holds.
+    pub(super) fn may_outgrow(self, result: &DataType) -> bool {
+        self != Self::Rem && decimal::is_full(result)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,7 +83,8 @@ enum Shape {
 
 /// Operators with their way of dealing with results that do not fit.
 ///
-/// All arguments have one numeric type, which is the result's. NULL where an argument is NULL.
+/// All arguments have one numeric type, which is the result's; or all are decimals, and the result is of the
+/// type that the plain operators give. NULL where an argument is NULL.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Arithmetic {
     shape: Shape,
@@ -80,6 +114,11 @@ impl Arithmetic {
 
     fn new(shape: Shape, on_overflow: OnOverflow, name: &'static str) -> Self {
         Self { shape, on_overflow, name, signature: Signature::user_defined(Volatility::Immutable) }
+    }
+
+    /// Whether it is an error for some values, and not only for wrong types.
+    pub(super) fn may_fail(&self) -> bool {
+        self.on_overflow == OnOverflow::Fail
     }
 
     fn arity(&self) -> usize {
@@ -118,6 +157,9 @@ impl ScalarUDFImpl for Arithmetic {
         if types.len() != self.arity() {
             return plan_err!("{} takes {} argument(s), not {}", self.name, self.arity(), types.len());
         }
+        if self.on_overflow == OnOverflow::Fail && types.iter().all(DataType::is_decimal) {
+            return Ok(types.to_vec());
+        }
         let fits = |kind: &DataType| match self.on_overflow {
             OnOverflow::Wrap => kind.is_integer() || kind.is_null(),
             OnOverflow::Fail => kind.is_numeric(),
@@ -129,10 +171,21 @@ impl ScalarUDFImpl for Arithmetic {
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        match types.first() {
-            Some(kind) => Ok(kind.clone()),
-            None => plan_err!("{} takes {} argument(s), not 0", self.name, self.arity()),
+        let Some((first, rest)) = types.split_first() else {
+            return plan_err!("{} takes {} argument(s), not 0", self.name, self.arity());
+        };
+        match &self.shape {
+            Shape::Chain(ops) => {
+                ops.iter().zip(rest).try_fold(first.clone(), |left, (op, right)| op.result_type(&left, right))
+            }
+            Shape::Neg => Ok(first.clone()),
         }
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        let types: Vec<_> = args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
+        let nullable = args.arg_fields.iter().any(|field| field.is_nullable());
+        Ok(Arc::new(Field::new(self.name, self.return_type(&types)?, nullable)))
     }
 
     /// A checked operator has the name of the operator it stands for, so no column changes its name.
@@ -163,7 +216,11 @@ impl ScalarUDFImpl for Arithmetic {
             Shape::Neg => negate(&value, self.on_overflow),
             Shape::Chain(ops) => {
                 for (op, next) in ops.iter().zip(args) {
-                    value = apply(&value, &next, kernel(*op, self.on_overflow))?;
+                    let kernel = match value.data_type().is_decimal() {
+                        true => decimal_kernel(*op),
+                        false => kernel(*op, self.on_overflow),
+                    };
+                    value = apply(&value, &next, kernel)?;
                 }
                 Ok(value)
             }
@@ -179,6 +236,10 @@ impl ScalarUDFImpl for Arithmetic {
             return Interval::make_unbounded(&DataType::Null);
         };
         match (&self.shape, self.on_overflow) {
+            _ if first.data_type().is_decimal() => {
+                let types: Vec<_> = inputs.iter().map(|input| input.data_type()).collect();
+                Interval::make_unbounded(&self.return_type(&types)?)
+            }
             (Shape::Chain(ops), OnOverflow::Fail) => {
                 let mut range = (*first).clone();
                 for (op, next) in ops.iter().zip(rest) {
@@ -238,6 +299,26 @@ fn kernel(op: Op, on_overflow: OnOverflow) -> Kernel {
         (Op::Mul, OnOverflow::Wrap) => numeric::mul_wrapping,
         (Op::Div, _) => |left, right| unless_zero(left, right, numeric::div),
         (Op::Rem, _) => |left, right| unless_zero(left, right, numeric::rem),
+    }
+}
+
+/// The operator on decimals, which fails where the result has more digits than its type.
+fn decimal_kernel(op: Op) -> Kernel {
+    match op {
+        Op::Add => |left, right| fitting(numeric::add, left, right),
+        Op::Sub => |left, right| fitting(numeric::sub, left, right),
+        Op::Mul => |left, right| fitting(numeric::mul, left, right),
+        Op::Div => |left, right| fitting(numeric::div, left, right),
+        Op::Rem => numeric::rem,
+    }
+}
+
+fn fitting(kernel: Kernel, left: &dyn Datum, right: &dyn Datum) -> Result<ArrayRef, ArrowError> {
+    match kernel(left, right) {
+        Ok(values) if decimal::is_full(values.data_type()) => decimal::fitting(values),
+        // Arrow names the numbers without their decimal point: of no use to anybody.
+        Err(ArrowError::ArithmeticOverflow(_)) => Err(decimal::overflow(left.get().0.data_type())),
+        result => result,
     }
 }
 

@@ -4,30 +4,46 @@
 //! them fail the first: the guard that people write does not guard. It also makes such an AND of the
 //! boolean `CASE WHEN b <> 0 THEN a / b > 1 END`.
 
-use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
-use datafusion::arrow::compute::kernels::boolean::{and_kleene, or_kleene};
-use datafusion::arrow::datatypes::{DataType, Schema};
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Result, internal_err};
+use datafusion::arrow::datatypes::Schema;
+use datafusion::common::Result;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::config::ConfigOptions;
-use datafusion::logical_expr::{ColumnarValue, Operator};
-use datafusion::physical_expr::expressions::{BinaryExpr, CastExpr};
-use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
+use datafusion::logical_expr::Operator;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
+use datafusion::physical_expr::expressions::BinaryExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::aggregates::{AggregateExec, PhysicalGroupBy};
 use datafusion::physical_plan::filter::{FilterExec, FilterExecBuilder};
+use datafusion::physical_plan::joins::utils::JoinFilter;
+use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
+use datafusion::physical_plan::joins::{HashJoinExecBuilder, NestedLoopJoinExecBuilder};
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 
-use super::arithmetic::Arithmetic;
+use super::fallible::physical_may_fail;
+use super::guarded::Guarded;
 
-/// Guards the right sides of AND and OR that may fail, in filters and projections. Rows, order and
-/// partitions are as before.
+type Plan = Arc<dyn ExecutionPlan>;
+type PhysicalRule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
+
+/// Guards the right sides of AND and OR that may fail, wherever rows are filtered, projected, aggregated or
+/// joined. Rows, order and partitions are as before.
 #[derive(Debug)]
-pub struct GuardedLogic;
+pub(super) struct GuardedLogic {
+    /// Filters are guarded last: other rules take their conditions apart to move them.
+    filters: bool,
+}
+
+/// The stock rules between two that guard: projections first, because they may move into scans, where they
+/// are not found again; everything else last.
+pub fn with_guarded_logic(mut rules: Vec<PhysicalRule>) -> Vec<PhysicalRule> {
+    rules.insert(0, Arc::new(GuardedLogic { filters: false }));
+    rules.push(Arc::new(GuardedLogic { filters: true }));
+    rules
+}
 
 impl PhysicalOptimizerRule for GuardedLogic {
     fn name(&self) -> &str {
@@ -38,162 +54,172 @@ impl PhysicalOptimizerRule for GuardedLogic {
         true
     }
 
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(guard_node).map(|plan| plan.data)
+    fn optimize(&self, plan: Plan, _: &ConfigOptions) -> Result<Plan> {
+        let filters = self.filters;
+        plan.transform_up(|plan| {
+            let guarded = match filters {
+                true => guard_filters(&plan)?,
+                false => guard_projection(&plan)?,
+            };
+            Ok(guarded.map_or_else(|| Transformed::no(plan), Transformed::yes))
+        })
+        .map(|plan| plan.data)
     }
 }
 
-fn guard_node(plan: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+fn guard_projection(plan: &Plan) -> Result<Option<Plan>> {
+    let Some(projection) = plan.downcast_ref::<ProjectionExec>() else { return Ok(None) };
+    let schema = projection.input().schema();
+    let mut exprs = Guards::new(&schema);
+    let guarded = projection.expr().iter().map(|ProjectionExpr { expr, alias }| {
+        Ok(ProjectionExpr { expr: exprs.guard(expr)?, alias: alias.clone() })
+    });
+    let guarded = guarded.collect::<Result<Vec<_>>>()?;
+    if !exprs.changed {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(ProjectionExec::try_new(guarded, Arc::clone(projection.input()))?)))
+}
+
+fn guard_filters(plan: &Plan) -> Result<Option<Plan>> {
     if let Some(filter) = plan.downcast_ref::<FilterExec>() {
-        let predicate = guard(Arc::clone(filter.predicate()))?;
-        if predicate.transformed {
-            let filter = FilterExecBuilder::from(filter).with_predicate(predicate.data).build()?;
-            return Ok(Transformed::yes(Arc::new(filter)));
+        let schema = filter.input().schema();
+        let mut exprs = Guards::new(&schema);
+        let predicate = exprs.guard(filter.predicate())?;
+        if !exprs.changed {
+            return Ok(None);
         }
+        return Ok(Some(Arc::new(FilterExecBuilder::from(filter).with_predicate(predicate).build()?)));
     }
-    if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
-        let mut changed = false;
-        let mut exprs = Vec::with_capacity(projection.expr().len());
-        for ProjectionExpr { expr, alias } in projection.expr() {
-            let expr = guard(Arc::clone(expr))?;
-            changed |= expr.transformed;
-            exprs.push(ProjectionExpr { expr: expr.data, alias: alias.clone() });
+    if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
+        return guard_aggregate(aggregate);
+    }
+    if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
+        let filter = guard_join(join.filter())?;
+        let guarded = filter.map(|f| HashJoinExecBuilder::from(join).with_filter(Some(f)).build_exec());
+        return guarded.transpose();
+    }
+    if let Some(join) = plan.downcast_ref::<NestedLoopJoinExec>() {
+        let Some(filter) = guard_join(join.filter())? else { return Ok(None) };
+        return Ok(Some(Arc::new(NestedLoopJoinExecBuilder::from(join).with_filter(Some(filter)).build()?)));
+    }
+    if let Some(join) = plan.downcast_ref::<SortMergeJoinExec>() {
+        let Some(filter) = guard_join(join.filter().as_ref())? else { return Ok(None) };
+        return Ok(Some(Arc::new(SortMergeJoinExec::try_new(
+            Arc::clone(join.left()),
+            Arc::clone(join.right()),
+            join.on().to_vec(),
+            Some(filter),
+            join.join_type(),
+            join.sort_options().to_vec(),
+            join.null_equality(),
+        )?)));
+    }
+    guard_projection(plan)
+}
+
+fn guard_join(filter: Option<&JoinFilter>) -> Result<Option<JoinFilter>> {
+    let Some(filter) = filter else { return Ok(None) };
+    let mut exprs = Guards::new(filter.schema());
+    let guarded = exprs.guard(filter.expression())?;
+    let (columns, schema) = (filter.column_indices().to_vec(), Arc::clone(filter.schema()));
+    Ok(exprs.changed.then(|| JoinFilter::new(guarded, columns, schema)))
+}
+
+fn guard_aggregate(aggregate: &AggregateExec) -> Result<Option<Plan>> {
+    let schema = aggregate.input_schema();
+    let mut exprs = Guards::new(&schema);
+    // Later stages read the states of earlier ones: their arguments and filters are not computed again.
+    if aggregate.mode().input_mode() == datafusion::physical_plan::aggregates::AggregateInputMode::Partial {
+        return Ok(None);
+    }
+    let group = aggregate.group_expr();
+    let keys = group.expr().iter().map(|(expr, name)| Ok((exprs.guard(expr)?, name.clone())));
+    let keys = keys.collect::<Result<Vec<_>>>()?;
+    let group = PhysicalGroupBy::new(
+        keys,
+        group.null_expr().to_vec(),
+        group.groups().to_vec(),
+        group.has_grouping_set(),
+    );
+    let functions = aggregate.aggr_expr().iter().map(|function| exprs.guard_function(function));
+    let functions = functions.collect::<Result<Vec<_>>>()?;
+    let filters =
+        aggregate.filter_expr().iter().map(|filter| filter.as_ref().map(|f| exprs.guard(f)).transpose());
+    let filters = filters.collect::<Result<Vec<_>>>()?;
+    if !exprs.changed {
+        return Ok(None);
+    }
+    let guarded = AggregateExec::try_new(
+        *aggregate.mode(),
+        group,
+        functions,
+        filters,
+        Arc::clone(aggregate.input()),
+        Arc::clone(&schema),
+    )?;
+    Ok(Some(Arc::new(guarded.with_limit_options(aggregate.limit_options()))))
+}
+
+/// Guards the expressions of one node, and remembers whether any changed.
+struct Guards<'a> {
+    schema: &'a Schema,
+    changed: bool,
+}
+
+impl<'a> Guards<'a> {
+    fn new(schema: &'a Schema) -> Self {
+        Self { schema, changed: false }
+    }
+
+    fn guard(&mut self, expr: &Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>> {
+        let guarded = Arc::clone(expr).transform_up(|expr| {
+            let Some(binary) = expr.downcast_ref::<BinaryExpr>() else { return Ok(Transformed::no(expr)) };
+            let logic = matches!(binary.op(), Operator::And | Operator::Or);
+            if !logic || !physical_may_fail(binary.right(), self.schema)? {
+                return Ok(Transformed::no(expr));
+            }
+            let (left, right) = (Arc::clone(binary.left()), Arc::clone(binary.right()));
+            Ok(Transformed::yes(Arc::new(Guarded::new(left, *binary.op(), right))))
+        })?;
+        self.changed |= guarded.transformed;
+        Ok(guarded.data)
+    }
+
+    fn guard_function(
+        &mut self,
+        function: &Arc<AggregateFunctionExpr>,
+    ) -> Result<Arc<AggregateFunctionExpr>> {
+        let mut arguments = Guards::new(self.schema);
+        let args = function.expressions();
+        let args = args.iter().map(|arg| arguments.guard(arg)).collect::<Result<Vec<_>>>()?;
+        if !arguments.changed {
+            return Ok(Arc::clone(function));
         }
-        if changed {
-            let projection = ProjectionExec::try_new(exprs, Arc::clone(projection.input()))?;
-            return Ok(Transformed::yes(Arc::new(projection)));
-        }
-    }
-    Ok(Transformed::no(plan))
-}
-
-fn guard(expr: Arc<dyn PhysicalExpr>) -> Result<Transformed<Arc<dyn PhysicalExpr>>> {
-    expr.transform_up(|expr| {
-        let Some(binary) = expr.downcast_ref::<BinaryExpr>() else { return Ok(Transformed::no(expr)) };
-        let logic = matches!(binary.op(), Operator::And | Operator::Or);
-        if !logic || !may_fail(binary.right())? {
-            return Ok(Transformed::no(expr));
-        }
-        let (left, op, right) = (Arc::clone(binary.left()), *binary.op(), Arc::clone(binary.right()));
-        Ok(Transformed::yes(Arc::new(Guarded { left, op, right })))
-    })
-}
-
-/// Whether computing it for a row can be an error: arithmetic, and casts.
-fn may_fail(expr: &Arc<dyn PhysicalExpr>) -> Result<bool> {
-    let mut fails = false;
-    expr.apply(|expr| {
-        let divides = |binary: &BinaryExpr| matches!(binary.op(), Operator::Divide | Operator::Modulo);
-        fails |= expr.downcast_ref::<BinaryExpr>().is_some_and(divides)
-            || expr.is::<CastExpr>()
-            || expr
-                .downcast_ref::<ScalarFunctionExpr>()
-                .is_some_and(|call| call.fun().inner().is::<Arithmetic>());
-        Ok(if fails { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-    })?;
-    Ok(fails)
-}
-
-/// `left AND right` or `left OR right`, in three-valued logic; the right side is computed for those rows
-/// only that the left side leaves open.
-#[derive(Debug, Eq)]
-struct Guarded {
-    left: Arc<dyn PhysicalExpr>,
-    op: Operator,
-    right: Arc<dyn PhysicalExpr>,
-}
-
-// Derived, these would move out of the shared sides (rust-lang/rust#78808).
-impl PartialEq for Guarded {
-    fn eq(&self, other: &Self) -> bool {
-        self.op == other.op && self.left.eq(&other.left) && self.right.eq(&other.right)
-    }
-}
-
-impl Hash for Guarded {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.op.hash(state);
-        self.left.hash(state);
-        self.right.hash(state);
-    }
-}
-
-impl Guarded {
-    /// The rows for which the left side does not decide.
-    fn open(&self, left: &BooleanArray) -> BooleanArray {
-        let settles = self.op == Operator::Or;
-        (0..left.len()).map(|row| Some(left.is_null(row) || left.value(row) != settles)).collect()
-    }
-}
-
-impl fmt::Display for Guarded {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        BinaryExpr::new(Arc::clone(&self.left), self.op, Arc::clone(&self.right)).fmt(f)
-    }
-}
-
-impl PhysicalExpr for Guarded {
-    fn data_type(&self, _: &Schema) -> Result<DataType> {
-        Ok(DataType::Boolean)
-    }
-
-    fn nullable(&self, schema: &Schema) -> Result<bool> {
-        Ok(self.left.nullable(schema)? || self.right.nullable(schema)?)
-    }
-
-    fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
-        let left = self.left.evaluate(batch)?.into_array(batch.num_rows())?;
-        let Some(left) = left.as_boolean_opt() else {
-            return internal_err!("{} of {} values", self.op, left.data_type());
-        };
-        let open = self.open(left);
-        if !open.has_true() {
-            return Ok(ColumnarValue::Array(Arc::new(left.clone())));
-        }
-        let right = self.right.evaluate_selection(batch, &open)?.into_array(batch.num_rows())?;
-        let Some(right) = right.as_boolean_opt() else {
-            return internal_err!("{} of {} values", self.op, right.data_type());
-        };
-        let both = match self.op {
-            Operator::Or => or_kleene(left, right)?,
-            _ => and_kleene(left, right)?,
-        };
-        Ok(ColumnarValue::Array(Arc::new(both)))
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
-        vec![&self.left, &self.right]
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn PhysicalExpr>>,
-    ) -> Result<Arc<dyn PhysicalExpr>> {
-        match <[Arc<dyn PhysicalExpr>; 2]>::try_from(children) {
-            Ok([left, right]) => Ok(Arc::new(Self { left, op: self.op, right })),
-            Err(children) => internal_err!("{} of {} sides", self.op, children.len()),
-        }
-    }
-
-    fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.left.fmt_sql(f)?;
-        write!(f, " {} ", self.op)?;
-        self.right.fmt_sql(f)
+        let order = function.order_bys().iter().map(|key| Arc::clone(&key.expr)).collect();
+        let guarded = function.with_new_expressions(args, order);
+        self.changed |= guarded.is_some();
+        Ok(guarded.map_or_else(|| Arc::clone(function), Arc::new))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use datafusion::arrow::array::Int64Array;
-    use datafusion::arrow::datatypes::Field;
+    use datafusion::arrow::array::{AsArray, BooleanArray, Int64Array, RecordBatch, StringArray};
+    use datafusion::arrow::datatypes::{DataType, Field};
     use datafusion::physical_expr::expressions::{col, lit};
 
     /// `b <> 0 op 10 / b > 1` over zero, NULL, small and large divisors.
     fn evaluated(op: Operator) -> BooleanArray {
-        let schema = Arc::new(Schema::new(vec![Field::new("b", DataType::Int64, true)]));
+        let schema = Arc::new(Schema::new(vec![
+            Field::new("unread", DataType::Utf8, true),
+            Field::new("b", DataType::Int64, true),
+        ]));
+        let unread = StringArray::from(vec![Some("x"), None, Some("y"), Some("z")]);
         let values = Int64Array::from(vec![Some(0), None, Some(2), Some(20)]);
-        let batch = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(values)]).unwrap();
+        let batch =
+            RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(unread), Arc::new(values)]).unwrap();
         let b = || col("b", &schema).unwrap();
         let zero = if op == Operator::And { Operator::NotEq } else { Operator::Eq };
         let left = BinaryExpr::new(b(), zero, lit(0i64));
@@ -201,9 +227,10 @@ mod tests {
         let right = BinaryExpr::new(Arc::new(quotient), Operator::Gt, lit(1i64));
         let plain: Arc<dyn PhysicalExpr> = Arc::new(BinaryExpr::new(Arc::new(left), op, Arc::new(right)));
         assert!(plain.evaluate(&batch).is_err(), "the stock operator guards by itself now: drop this rule");
-        let guarded = guard(plain).unwrap();
-        assert!(guarded.transformed);
-        guarded.data.evaluate(&batch).unwrap().into_array(4).unwrap().as_boolean().clone()
+        let mut exprs = Guards::new(&schema);
+        let guarded = exprs.guard(&plain).unwrap();
+        assert!(exprs.changed);
+        guarded.evaluate(&batch).unwrap().into_array(4).unwrap().as_boolean().clone()
     }
 
     #[test]

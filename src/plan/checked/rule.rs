@@ -3,24 +3,27 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Result};
 use datafusion::config::ConfigOptions;
-use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, ScalarUDF};
 use datafusion::optimizer::AnalyzerRule;
 
 use super::arithmetic::{Arithmetic, Op};
+use super::digits::Digits;
+use super::sum::CheckedSum;
 
-/// Replaces `+ - *` and unary `-` on integers, and `/ %` on floats, by functions that fail where the
-/// operator would wrap around or divide by zero. Column names and types stay as they were.
+/// Replaces `+ - *` and unary `-` on integers, `/ %` on floats, and `+ - * /` on decimals whose digits the
+/// planner cuts to fit, by functions that fail where the operator would wrap around, divide by zero or give
+/// more digits than there is room for. Column names and types stay as they were.
 ///
 /// A chain of operators (`a + b - c + …`) becomes one function of all its terms: the planner's work on
 /// nested functions grows with the cube of their depth.
 ///
-/// Integer and decimal division, decimal arithmetic and date arithmetic are checked by Arrow already.
+/// Integer and decimal division by zero and date arithmetic are checked by Arrow already.
 /// Runs after type coercion, when both sides of an operator have one type, which is the result's.
 #[derive(Debug, Default)]
 pub struct CheckedArithmetic;
@@ -59,8 +62,40 @@ fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         Expr::Negative(inner) if inner.get_type(schema)?.is_signed_integer() => {
             Ok(Transformed::yes(call(Arithmetic::checked_neg(), vec![*inner])))
         }
+        Expr::AggregateFunction(mut sum) if sums_decimals(&sum, schema)? => {
+            rewrite_sum(&mut sum, schema)?;
+            Ok(Transformed::new(Expr::AggregateFunction(sum), true, TreeNodeRecursion::Jump))
+        }
         other => Ok(Transformed::no(other)),
     }
+}
+
+fn sums_decimals(call: &AggregateFunction, schema: &DFSchema) -> Result<bool> {
+    let [arg] = call.params.args.as_slice() else { return Ok(false) };
+    let is_sum = call.func.inner().is::<CheckedSum>() && !call.params.distinct;
+    Ok(is_sum && matches!(arg.get_type(schema)?, DataType::Decimal128(..)))
+}
+
+/// Tells a sum how many digits its values may have. It looks at their digits itself and is exact, so the
+/// operator that gives them need not be checked.
+fn rewrite_sum(sum: &mut AggregateFunction, schema: &DFSchema) -> Result<()> {
+    let inside = |expr: &mut Expr| -> Result<()> {
+        *expr = std::mem::take(expr).transform_down(|expr| rewrite(expr, schema))?.data;
+        Ok(())
+    };
+    for arg in &mut sum.params.args {
+        if let Some(digits) = Digits::of(arg, schema)? {
+            sum.func = Arc::new(CheckedSum::over(digits));
+        }
+        match arg {
+            Expr::BinaryExpr(binary) if Op::of(binary.op).is_some() => {
+                inside(&mut binary.left)?;
+                inside(&mut binary.right)?;
+            }
+            other => inside(other)?,
+        }
+    }
+    sum.params.filter.iter_mut().try_for_each(|filter| inside(filter))
 }
 
 fn call(function: Arithmetic, args: Vec<Expr>) -> Expr {
@@ -70,11 +105,14 @@ fn call(function: Arithmetic, args: Vec<Expr>) -> Expr {
 /// The operators of the chain that ends in this one, first to last, as far down its left side as they
 /// all need checking; `None` if this one does not.
 fn chain(last: &BinaryExpr, schema: &DFSchema) -> Result<Option<Vec<Op>>> {
+    if Op::of(last.op).is_some() && last.right.get_type(schema)?.is_decimal() {
+        return decimal_chain(last, schema);
+    }
     let mut ops = Vec::new();
     let mut current = last;
     loop {
         // Both sides have one type: the right one's is the cheaper to find.
-        match arithmetic(current.op) {
+        match Op::of(current.op) {
             Some(op) if op.needs_check(&current.right.get_type(schema)?) => ops.push(op),
             _ => break,
         }
@@ -85,6 +123,35 @@ fn chain(last: &BinaryExpr, schema: &DFSchema) -> Result<Option<Vec<Op>>> {
     }
     ops.reverse();
     Ok((!ops.is_empty()).then_some(ops))
+}
+
+/// The same for decimals, whose type differs from operator to operator. The chain starts with the first
+/// operator that may give too many digits; those before it stay as they are.
+fn decimal_chain(last: &BinaryExpr, schema: &DFSchema) -> Result<Option<Vec<Op>>> {
+    let mut steps = Vec::new();
+    let mut current = last;
+    while let Some(op) = Op::of(current.op) {
+        steps.push((op, current));
+        match current.left.as_ref() {
+            Expr::BinaryExpr(next) => current = next,
+            _ => break,
+        }
+    }
+    let Some((_, first)) = steps.last() else { return Ok(None) };
+    let mut kind = first.left.get_type(schema)?;
+    let Some(mut digits) = Digits::of(&first.left, schema)? else { return Ok(None) };
+    let mut ops = Vec::new();
+    let mut checked = false;
+    for (op, step) in steps.into_iter().rev() {
+        let Some(right) = Digits::of(&step.right, schema)? else { return Ok(None) };
+        kind = op.result_type(&kind, &step.right.get_type(schema)?)?;
+        digits = digits.after(op, right);
+        checked = op.may_outgrow(&kind) && !digits.fit(&kind);
+        if checked || !ops.is_empty() {
+            ops.push(op);
+        }
+    }
+    Ok(checked.then_some(ops))
 }
 
 /// The terms of the last `count` operators of a chain, left to right.
@@ -106,17 +173,6 @@ fn terms(last: BinaryExpr, count: usize) -> Vec<Expr> {
     terms.push(left);
     terms.reverse();
     terms
-}
-
-fn arithmetic(op: Operator) -> Option<Op> {
-    match op {
-        Operator::Plus => Some(Op::Add),
-        Operator::Minus => Some(Op::Sub),
-        Operator::Multiply => Some(Op::Mul),
-        Operator::Divide => Some(Op::Div),
-        Operator::Modulo => Some(Op::Rem),
-        _ => None,
-    }
 }
 
 impl Op {

@@ -31,14 +31,14 @@ fn run(format: &str, sql: &str) -> Done {
 }
 
 #[test]
-fn csv_quotes_what_must_be_quoted_and_leaves_null_empty() {
+fn csv_quotes_what_must_be_quoted_and_tells_null_from_no_text() {
     insta::assert_snapshot!(written("csv", MIXED), @r#"
     id,text,price,day,at,ok,list,pair
     1,plain,10.50,2026-11-01,2026-11-01T12:30:00,true,"[1, 2]","{k: 1, v: a}"
     2,"say ""hi"", it's",-0.05,1969-12-31,2026-11-01T12:30:00.123456,false,[],"{k: 2, v: b|c}"
     3,"two
     lines",0.00,0001-01-01,,,[3],
-    4,,,,,,,
+    4,"",,,,,,
     5,żółw 日本,99999999.99,9999-12-31,,true,[4],
     6,tab	bar|end,,,,,,
     ,,,,,,,
@@ -53,7 +53,7 @@ fn tsv_is_csv_with_tabs() {
     2→"say ""hi"", it's"→-0.05→1969-12-31→2026-11-01T12:30:00.123456→false→[]→{k: 2, v: b|c}
     3→"two
     lines"→0.00→0001-01-01→→→[3]→
-    4→→→→→→→
+    4→""→→→→→→
     5→żółw 日本→99999999.99→9999-12-31→→true→[4]→
     6→"tab→bar|end"→→→→→→
     →→→→→→→
@@ -143,7 +143,7 @@ fn line_gives_every_value_a_line() {
      pair = NULL
 
        id = 6
-     text = tab	bar|end
+     text = tab\tbar|end
     price = NULL
       day = NULL
        at = NULL
@@ -160,6 +160,23 @@ fn line_gives_every_value_a_line() {
      list = NULL
      pair = NULL
     "#);
+}
+
+#[test]
+fn control_characters_in_lines_do_not_drive_the_terminal() {
+    let sql = "select E'red\\u001b[31m, bell\\u0007' as \"a\tb\", E'two\\nlines' as c";
+    insta::assert_snapshot!(written("line", sql), @r"
+    a\tb = red\u{1b}[31m, bell\u{7}
+       c = two
+    lines
+    ");
+}
+
+#[test]
+fn a_single_column_tells_null_from_no_text_as_well() {
+    let sql = "select * from (values ('a'), (''), (null), ('b')) v(x)";
+    assert_eq!(written("csv", sql), "x\na\n\"\"\n\nb\n");
+    assert_eq!(written("tsv", sql), "x\na\n\"\"\n\nb\n");
 }
 
 #[test]

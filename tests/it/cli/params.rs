@@ -112,13 +112,28 @@ fn without_a_type_to_take_a_value_is_what_its_literal_would_be() {
 }
 
 #[test]
+fn a_day_beside_an_interval_is_a_day() {
+    let day = ["d=2026-11-30"];
+    assert_eq!(values("select $d + interval '1 day' as d", &day), "2026-12-01");
+    assert_eq!(values("select interval '1 month' + $d as d", &day), "2026-12-30");
+    assert_eq!(
+        values("select $d - interval '1 day' as d", &["d=2026-11-30 12:00:00"]),
+        "2026-11-29T12:00:00"
+    );
+    let sql = "select n from e where day >= $d and day < $d + interval '1 day'";
+    assert_eq!(values(sql, &["d=2026-11-02"]), "2");
+    let error = ask("select $d + interval '1 day' as d", &["d=soon"]).error(1);
+    assert!(error.contains("soon") || error.contains("Interval"), "{error}");
+}
+
+#[test]
 fn null_is_a_value_of_every_type_but_text() {
     assert_eq!(
         values("select n is null as missing from e where n is not distinct from $d", &["d=null"]),
         "true"
     );
     assert_eq!(values("select count(*) as c from e where day = $d", &["d=NULL"]), "0");
-    assert_eq!(values("select n from e order by n nulls last limit $k", &["k=null"]), "1 2 \"\"");
+    assert_eq!(values("select n from e order by n nulls last limit $k", &["k=null"]), "1 2");
     // A text column may well hold the word.
     assert_eq!(values("select 'null' = $d as same", &["d=null"]), "true");
 }
@@ -216,7 +231,7 @@ fn a_decimal_is_not_rounded_to_its_column() {
 fn a_parameter_without_a_value_is_named_at_its_place_before_anything_runs() {
     let room = Room::new();
     let args = ["-c", "copy (select 1 as a) to 'ran.csv'", "-c", "select $e,\n  $day", "--param", "e=1"];
-    insta::assert_snapshot!(room.query(args).run().error(1), @r"
+    insta::assert_snapshot!(room.query(args).run().error(2), @r"
     error: parameter '$day' has no value
      --> <command line>:2:3
       |
@@ -227,7 +242,7 @@ fn a_parameter_without_a_value_is_named_at_its_place_before_anything_runs() {
     ");
     assert!(room.names().is_empty());
     // Names keep their case.
-    let error = room.query(["-c", "select $D", "--param", "d=1"]).run().error(1);
+    let error = room.query(["-c", "select $D", "--param", "d=1"]).run().error(2);
     assert!(error.contains("parameter '$D' has no value"), "{error}");
 }
 

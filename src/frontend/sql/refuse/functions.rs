@@ -2,7 +2,7 @@
 //! function does not take them.
 
 use sqlparser::ast::{
-    DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
+    BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
     FunctionArgumentList, FunctionArguments, ObjectName, Spanned, Value, WindowType,
 };
 use sqlparser::tokenizer::Span;
@@ -26,6 +26,8 @@ impl Checker<'_> {
             FunctionArguments::Subquery(_) => return refuse_if(true, &format!("{name}(SELECT …)"), span),
             FunctionArguments::List(list) => Some(list),
         };
+        let lambda = args.iter().flat_map(|list| &list.args).find(|arg| is_lambda(arg));
+        refuse_if(lambda.is_some(), "a lambda function (x -> …)", lambda.map_or(span, Spanned::span))?;
         if self.functions.aggregate.contains(&name) {
             return aggregate(&name, function, args, span);
         }
@@ -84,6 +86,12 @@ fn aggregate(name: &str, function: &Function, args: Option<&FunctionArgumentList
         &format!("IGNORE NULLS or RESPECT NULLS in {name} over a window"),
         span,
     )
+}
+
+/// The parser takes a lambda for the operator that gets a field of JSON, which the planner does not know.
+fn is_lambda(arg: &FunctionArg) -> bool {
+    let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = arg else { return false };
+    matches!(expr, Expr::Lambda(_) | Expr::BinaryOp { op: BinaryOperator::Arrow, .. })
 }
 
 fn is_distinct(list: &FunctionArgumentList) -> bool {

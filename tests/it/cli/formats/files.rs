@@ -37,6 +37,15 @@ fn the_flag_beats_the_extension() {
 }
 
 #[test]
+fn a_dash_is_standard_output() {
+    let room = Room::new();
+    assert_eq!(room.query(["-c", "select 1 as a; select 2 as b", "-o", "-"]).run().rows(), "a\n1\nb\n2\n");
+    let args = ["-c", "select 1 as a", "-o", "-", "--format", "ndjson"];
+    assert_eq!(room.query(args).run().rows(), "{\"a\":1}\n");
+    assert!(room.names().is_empty());
+}
+
+#[test]
 fn an_unknown_extension_is_misuse_before_anything_runs() {
     let room = Room::new();
     for file in ["out.xyz", "out", ".csv", "out.", "csv"] {
