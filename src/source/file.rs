@@ -114,6 +114,19 @@ pub fn local_path(location: &str) -> Option<PathBuf> {
     }
 }
 
+/// The files that a path, pattern or folder means, in the order of their paths.
+///
+/// # Errors
+/// Nothing there, or a folder that cannot be read.
+pub fn find_files(path: &str) -> Result<Vec<PathBuf>> {
+    find(path).map(|found| found.files)
+}
+
+/// The format that a file would be read as and its compression, as the name tells.
+pub fn format_of(path: &Path) -> Option<(&'static str, Option<&'static str>)> {
+    Kind::of(path).map(|kind| (kind.format, kind.compression))
+}
+
 struct Found {
     files: Vec<PathBuf>,
     /// The folder they were found in, if one was named.

@@ -1,3 +1,4 @@
 //! Where tables come from.
 
 pub mod file;
+pub mod functions;
