@@ -1,11 +1,13 @@
 //! Wires the floors together; the only thing that runs a plan.
 
 mod copy;
+mod explain;
 
 use std::sync::Arc;
 
 use datafusion::catalog::{DynamicFileCatalog, UrlTableFactory};
 use datafusion::common::TableReference;
+use datafusion::common::format::ExplainFormat;
 use datafusion::error::DataFusionError;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
@@ -18,6 +20,7 @@ use sqlparser::ast::ObjectName;
 use crate::error::{Result, StatementError};
 use crate::frontend::functions;
 use crate::frontend::sql::{Functions, Names, Params, Statement, diagnose};
+use crate::frontend::summarize::SummarizePlanner;
 use crate::plan::checked::{CheckedArithmetic, GuardedLogic};
 use crate::plan::statistics::with_exact_statistics;
 use crate::plan::subquery::NullableScalarSubqueries;
@@ -47,6 +50,8 @@ impl Session {
         let mut config = SessionConfig::new().with_information_schema(true);
         let options = config.options_mut();
         options.sql_parser.collect_spans = true;
+        // What the shells that people come from show.
+        options.explain.format = ExplainFormat::Tree;
         // TIMESTAMP WITH TIME ZONE keeps its zone only where the session has one.
         options.execution.time_zone = Some("+00:00".into());
         // `dir/**/*.csv` and folders mean files in subfolders as well.
@@ -58,6 +63,7 @@ impl Session {
             .with_config(config)
             .with_runtime_env(runtime)
             .with_default_features()
+            .with_relation_planners(vec![Arc::new(SummarizePlanner)])
             .with_analyzer_rule(Arc::new(NullableScalarSubqueries))
             .with_analyzer_rule(Arc::new(CheckedArithmetic))
             .with_physical_optimizer_rules(with_exact_statistics(PhysicalOptimizer::new().rules))
@@ -72,6 +78,7 @@ impl Session {
             SessionStateBuilder::new_from_existing(state).with_catalog_list(Arc::new(catalogs)).build();
         let context = SessionContext::new_with_state(state);
         files.attach(&context);
+        crate::source::functions::register(&context);
         Ok(Self { context })
     }
 
@@ -121,6 +128,7 @@ impl Session {
     }
 
     async fn execute(&self, plan: LogicalPlan, returns_rows: bool) -> Result<Outcome, Failure> {
+        let plan = explain::prepare(plan)?;
         self.check(&plan).await?;
         if let LogicalPlan::Copy(_) = &plan {
             return Ok(Outcome::Written(copy::run(&self.context, plan).await?));
@@ -168,10 +176,6 @@ impl Session {
                     .into()),
                 }
             }
-            LogicalPlan::Analyze(analyze) if matches!(analyze.input.as_ref(), LogicalPlan::Copy(_)) => {
-                Err(DataFusionError::NotImplemented("EXPLAIN ANALYZE of COPY is not supported yet".into())
-                    .into())
-            }
             _ => Ok(()),
         }
     }
@@ -181,7 +185,8 @@ impl Session {
         let functions = state.scalar_functions().keys().chain(state.aggregate_functions().keys());
         let functions = functions.chain(state.window_functions().keys()).cloned().collect();
         let missing = self.missing(statement).await;
-        diagnose(error, statement, &Names { tables: self.tables(), functions, missing })
+        let table_functions = state.table_functions().keys().cloned().collect();
+        diagnose(error, statement, &Names { tables: self.tables(), functions, table_functions, missing })
     }
 
     async fn missing(&self, statement: &Statement) -> Option<ObjectName> {

@@ -228,7 +228,7 @@ fn take_width(value: &str, width: usize) -> (&str, &str) {
 }
 
 /// Control characters shown as escapes: data must not drive the terminal. Line breaks stay.
-fn printable(value: &str) -> String {
+pub(super) fn printable(value: &str) -> String {
     if !value.contains(|character: char| character.is_control() && character != '\n') {
         return value.to_owned();
     }

@@ -5,5 +5,6 @@
 mod cli;
 mod engine;
 mod slt;
+mod summarize;
 mod tidy;
 mod tpch;

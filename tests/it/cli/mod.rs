@@ -5,6 +5,7 @@ mod atomic;
 mod batch;
 mod deep;
 mod formats;
+mod inspect;
 mod messages;
 mod params;
 mod streaming;
