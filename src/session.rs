@@ -2,11 +2,13 @@
 
 mod copy;
 mod describe;
+mod explain;
 
 use std::sync::Arc;
 
 use datafusion::catalog::{DynamicFileCatalog, UrlTableFactory};
 use datafusion::common::TableReference;
+use datafusion::common::format::ExplainFormat;
 use datafusion::error::DataFusionError;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
@@ -22,6 +24,7 @@ use crate::config::QueryOptions;
 use crate::error::{Result, StatementError};
 use crate::frontend::functions;
 use crate::frontend::sql::{Functions, Names, Params, Statement, diagnose};
+use crate::frontend::summarize::SummarizePlanner;
 use crate::plan::checked::{CheckedArithmetic, GuardedFilters, with_checked_rules, with_guarded_logic};
 use crate::plan::correlated::ExactSubqueries;
 use crate::plan::limits::with_offsets_first;
@@ -55,6 +58,8 @@ impl Session {
             SessionConfig::new().with_information_schema(true).with_option_extension(QueryOptions::default());
         let options = config.options_mut();
         options.sql_parser.collect_spans = true;
+        // What the shells that people come from show.
+        options.explain.format = ExplainFormat::Tree;
         // TIMESTAMP WITH TIME ZONE keeps its zone only where the session has one.
         options.execution.time_zone = Some("+00:00".into());
         // `dir/**/*.csv` and folders mean files in subfolders as well.
@@ -68,6 +73,7 @@ impl Session {
             .with_default_features()
             .with_analyzer_rule(Arc::new(ThreeValued))
             .with_analyzer_rule(Arc::new(ExactSubqueries))
+            .with_relation_planners(vec![Arc::new(SummarizePlanner)])
             .with_analyzer_rule(Arc::new(NullableScalarSubqueries))
             .with_analyzer_rule(Arc::new(CheckedArithmetic))
             .with_analyzer_rule(Arc::new(GuardedFilters))
@@ -86,6 +92,7 @@ impl Session {
             SessionStateBuilder::new_from_existing(state).with_catalog_list(Arc::new(catalogs)).build();
         let context = SessionContext::new_with_state(state);
         files.attach(&context);
+        crate::source::functions::register(&context);
         Ok(Self { context })
     }
 
@@ -139,6 +146,7 @@ impl Session {
     }
 
     async fn execute(&self, plan: LogicalPlan, returns_rows: bool) -> Result<Outcome, Failure> {
+        let plan = explain::prepare(plan)?;
         self.check(&plan).await?;
         if let LogicalPlan::Copy(_) = &plan {
             return Ok(Outcome::Written(copy::run(&self.context, plan).await?));
@@ -183,10 +191,6 @@ impl Session {
                     .into()),
                 }
             }
-            LogicalPlan::Analyze(analyze) if matches!(analyze.input.as_ref(), LogicalPlan::Copy(_)) => {
-                Err(DataFusionError::NotImplemented("EXPLAIN ANALYZE of COPY is not supported yet".into())
-                    .into())
-            }
             _ => Ok(()),
         }
     }
@@ -196,7 +200,8 @@ impl Session {
         let functions = state.scalar_functions().keys().chain(state.aggregate_functions().keys());
         let functions = functions.chain(state.window_functions().keys()).cloned().collect();
         let missing = self.missing(statement).await;
-        diagnose(error, statement, &Names { tables: self.tables(), functions, missing })
+        let table_functions = state.table_functions().keys().cloned().collect();
+        diagnose(error, statement, &Names { tables: self.tables(), functions, table_functions, missing })
     }
 
     async fn missing(&self, statement: &Statement) -> Option<ObjectName> {

@@ -2,3 +2,4 @@
 
 pub mod functions;
 pub mod sql;
+pub mod summarize;

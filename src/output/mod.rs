@@ -10,6 +10,7 @@ mod sink;
 pub mod staging;
 mod table;
 mod text;
+mod titled;
 
 use std::fmt;
 use std::io::Write;
@@ -20,6 +21,8 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 
 use crate::error::{Error, Result};
+
+pub use titled::TEXT_KEY;
 
 /// Where bytes go. `Send`, so that a writer may live in a task.
 pub type Sink = Box<dyn Write + Send>;
@@ -135,6 +138,9 @@ impl Format {
 
     fn bare_writer(self, schema: SchemaRef, sink: Sink, limits: Limits) -> Result<Box<dyn BatchWriter>> {
         Ok(match self {
+            Self::Table if schema.metadata().contains_key(TEXT_KEY) => {
+                Box::new(titled::TitledWriter::new(sink))
+            }
             Self::Table => Box::new(table::TableWriter::new(schema, sink, limits)),
             Self::Csv => Box::new(csv::DelimitedWriter::new(schema, sink, b',')),
             Self::Tsv => Box::new(csv::DelimitedWriter::new(schema, sink, b'\t')),

@@ -80,6 +80,16 @@ impl Format {
         (stem.is_none() || format.is_text()).then_some(format)
     }
 
+    /// The format and the compression that a name tells, by their usual names.
+    pub(super) fn told_by(path: &Path) -> Option<(&'static str, Option<&'static str>)> {
+        const COMPRESSIONS: [(&str, &str); 4] =
+            [(".gz", "gzip"), (".bz2", "bzip2"), (".xz", "xz"), (".zst", "zstd")];
+        let format = Self::of_name(path)?;
+        let name = path.file_name()?.to_str()?.to_ascii_lowercase();
+        let compression = COMPRESSIONS.into_iter().find(|(ending, _)| name.ends_with(ending));
+        Some((format.reader(), compression.map(|(_, compression)| compression)))
+    }
+
     /// The name of the engine's reader, as in `STORED AS`.
     pub fn reader(self) -> &'static str {
         match self {

@@ -16,6 +16,7 @@ mod external;
 pub mod file;
 mod find;
 mod format;
+pub mod functions;
 mod guard;
 mod json_array;
 mod partition;

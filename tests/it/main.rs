@@ -7,5 +7,6 @@ mod corrupt;
 mod engine;
 mod fixtures;
 mod slt;
+mod summarize;
 mod tidy;
 mod tpch;

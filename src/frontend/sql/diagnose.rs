@@ -21,6 +21,8 @@ pub struct Names {
     pub tables: Vec<String>,
     /// Functions of all kinds.
     pub functions: Vec<String>,
+    /// Functions that give tables.
+    pub table_functions: Vec<String>,
     /// The first relation of the statement that is neither a table nor a readable file.
     pub missing: Option<ObjectName>,
 }
@@ -112,6 +114,8 @@ fn unknown_relation(
     let place = place_of_name(missing, statement);
     let spelled = spelled(missing);
     let is_our_words = |error: &DataFusionError| !error.message().starts_with("table '");
+    let is_function = source.find_root().message().starts_with("table function '");
+    let known = if is_function { &names.table_functions } else { &names.tables };
     let mut failure = match source.find_root() {
         root if is_our_words(root) => StatementError::from_engine(source, place),
         _ => {
@@ -122,7 +126,7 @@ fn unknown_relation(
     };
     let quoted =
         missing.0.iter().any(|part| part.as_ident().is_some_and(|ident| ident.quote_style.is_some()));
-    if let Some(near) = nearest(&spelled, &names.tables) {
+    if let Some(near) = nearest(&spelled, known) {
         failure.help.push(format!("did you mean '{near}'?"));
     } else if !quoted && crate::source::file::looks_like_path(&spelled) {
         failure.help.push(format!("to read a file, put its path in quotes: FROM '{spelled}'"));
@@ -259,7 +263,7 @@ fn nearest(name: &str, names: &[String]) -> Option<String> {
 }
 
 /// Keywords that a misspelt word may have meant.
-const KEYWORDS: [&str; 24] = [
+const KEYWORDS: [&str; 25] = [
     "SELECT",
     "FROM",
     "WHERE",
@@ -276,6 +280,7 @@ const KEYWORDS: [&str; 24] = [
     "VALUES",
     "EXPLAIN",
     "DESCRIBE",
+    "SUMMARIZE",
     "DISTINCT",
     "BETWEEN",
     "QUALIFY",

@@ -6,6 +6,8 @@
 //! | `COPY … TO 'x.tsv.gz'` | with the format and compression spelled out (`copy`) |
 //! | `a SEMI JOIN b`, `a ANTI JOIN b` | `LEFT SEMI JOIN`, `LEFT ANTI JOIN` |
 //! | `OVER w` | the window's definition |
+//! | `SHOW TABLES` | a query of the tables but those of `information_schema` |
+//! | `SUMMARIZE t` | a derived table that the planner knows (`summarize`) |
 //! | `* EXCLUDE (A)`, `* REPLACE (… AS A)` | with unquoted names in lower case |
 //! | `\|> DROP a`, `\|> SET a = …` | `\|> SELECT * EXCLUDE (a)`, `\|> SELECT * REPLACE (… AS a)` (`pipes`) |
 //!
@@ -17,16 +19,20 @@ use datafusion::sql::parser::{CopyToSource, Statement as Ast};
 use sqlparser::ast::{
     BinaryOperator, ExcludeSelectItem, Expr, Ident, Join, JoinOperator, NamedWindowDefinition,
     NamedWindowExpr, ObjectName, ObjectNamePart, PipeOperator, Query, Select, SelectFlavor, SelectItem,
-    SetExpr, TableFactor, Value, VisitMut, VisitorMut, WildcardAdditionalOptions, WindowSpec, WindowType,
+    SetExpr, Statement, TableFactor, Value, VisitMut, VisitorMut, WildcardAdditionalOptions, WindowSpec,
+    WindowType,
 };
+use sqlparser::dialect::GenericDialect;
+use sqlparser::parser::Parser;
 
 use super::refuse::{self, Functions, Refusal};
-use super::{copy, pipes};
+use super::{copy, pipes, summarize};
 
 /// Rewrites a statement in place, then checks that nothing in it would be dropped in silence.
 pub(super) fn rewrite(ast: &mut Ast, functions: &Functions) -> Result<(), Refusal> {
     match ast {
         Ast::Statement(statement) => {
+            own_tables(statement.as_mut());
             walk(statement.as_mut())?;
             refuse::check(statement.as_ref(), functions)
         }
@@ -42,6 +48,17 @@ pub(super) fn rewrite(ast: &mut Ast, functions: &Functions) -> Result<(), Refusa
             }
         }
         Ast::CreateExternalTable(_) | Ast::Reset(_) => Ok(()),
+    }
+}
+
+/// The planner's `SHOW TABLES` lists its own seven views among those of the user, in no order.
+fn own_tables(statement: &mut Statement) {
+    const OWN: &str = "SELECT table_catalog, table_schema, table_name, table_type FROM information_schema.tables \
+                       WHERE table_schema <> 'information_schema' ORDER BY 1, 2, 3";
+    let is_plain =
+        matches!(statement, Statement::ShowTables { .. }) && statement.to_string() == "SHOW TABLES";
+    if is_plain && let Ok(mut parsed) = Parser::parse_sql(&GenericDialect {}, OWN) {
+        parsed.pop().into_iter().for_each(|query| *statement = query);
     }
 }
 
@@ -99,6 +116,7 @@ impl VisitorMut for Rewriter {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Refusal> {
+        summarize::plain(factor);
         if let TableFactor::NestedJoin { table_with_joins, .. } = factor {
             table_with_joins.joins.iter_mut().for_each(plain_join);
         }

@@ -14,12 +14,14 @@ mod pipes;
 mod refuse;
 mod split;
 mod statement;
+mod summarize;
 
 pub use diagnose::{Names, diagnose};
 pub use params::Params;
 pub use refuse::Functions;
 pub use split::{RawStatement, Split, split};
 pub use statement::Statement;
+pub(super) use summarize::is_marked as is_summarized;
 
 use datafusion::common::Location;
 

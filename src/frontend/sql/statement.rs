@@ -7,11 +7,11 @@ use datafusion::sql::parser::{DFParserBuilder, Statement as Ast};
 use sqlparser::ast::Statement as SqlAst;
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::{Parser, ParserError, ParserOptions};
-use sqlparser::tokenizer::{Location, Token};
+use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan};
 
 use super::refuse::{self, Functions, Refusal};
 use super::split::RawStatement;
-use super::{byte_span, diagnose, friendly, from_first};
+use super::{byte_span, diagnose, friendly, from_first, summarize};
 use crate::error::{Error, Place, Result, StatementError, lower_first};
 
 /// Nesting of parentheses, calls and subqueries that the parser accepts: the planner's time grows with the
@@ -54,9 +54,18 @@ impl RawStatement {
     }
 
     fn parse_ast(&self) -> Result<Ast> {
-        let failed = |error: DataFusionError| self.parse_failure(error);
+        let expanded = summarize::expand(&self.tokens);
+        for inner in expanded.inner {
+            self.parse_tokens(inner.tokens, inner.close)?;
+        }
+        self.parse_tokens(expanded.tokens, None)
+    }
+
+    /// Parses tokens of the statement, up to its end or to a parenthesis.
+    fn parse_tokens(&self, tokens: Vec<TokenWithSpan>, close: Option<Span>) -> Result<Ast> {
+        let failed = |error: DataFusionError| self.parse_failure(error, close);
         let dialect = GenericDialect {};
-        let mut parser = DFParserBuilder::new(from_first::with_select(&self.tokens))
+        let mut parser = DFParserBuilder::new(from_first::with_select(&tokens))
             .with_dialect(&dialect)
             .with_recursion_limit(NESTING_MAX)
             .build()
@@ -70,7 +79,7 @@ impl RawStatement {
         }
     }
 
-    fn parse_failure(&self, error: DataFusionError) -> Error {
+    fn parse_failure(&self, error: DataFusionError, close: Option<Span>) -> Error {
         let text = match error.find_root() {
             DataFusionError::SQL(parser, _) => match parser.as_ref() {
                 ParserError::TokenizerError(text) | ParserError::ParserError(text) => text.clone(),
@@ -84,7 +93,8 @@ impl RawStatement {
             other => other.message().into_owned(),
         };
         let (message, location) = take_location(&text);
-        let place = location.map_or_else(|| self.end(), |location| self.place_at(location));
+        let end = || close.map_or_else(|| self.end(), |close| self.place_at(close.start));
+        let place = location.map_or_else(end, |location| self.place_at(location));
         let word = place.script.text[place.span.clone()].to_string();
         if let Some((feature, help)) = refuse::instead_of(&word) {
             let mut failure = StatementError::new(format!("{feature} is not supported"), Some(place));
@@ -92,6 +102,7 @@ impl RawStatement {
             return failure.with_help(help).into();
         }
         let message = match message.strip_suffix(", found: EOF") {
+            Some(expected) if close.is_some() => format!("{expected}, found )"),
             Some(expected) => format!("{expected}, found the end of the statement"),
             None => message,
         };

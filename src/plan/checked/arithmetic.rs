@@ -1,5 +1,6 @@
 //! The operators as functions: checked (put in by the rule) and wrapping (called by name).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Datum};
@@ -89,21 +90,14 @@ enum Shape {
 pub(super) struct Arithmetic {
     shape: Shape,
     on_overflow: OnOverflow,
-    name: &'static str,
+    name: Cow<'static, str>,
     signature: Signature,
 }
 
 impl Arithmetic {
     /// A chain of operators that fails on overflow and on a zero divisor.
     pub(super) fn checked(ops: Vec<Op>) -> Self {
-        let name = match ops.as_slice() {
-            [Op::Add] => "checked_add",
-            [Op::Sub] => "checked_sub",
-            [Op::Mul] => "checked_mul",
-            [Op::Div] => "checked_div",
-            [Op::Rem] => "checked_rem",
-            _ => "checked_arithmetic",
-        };
+        let name = checked_name(&ops);
         Self::new(Shape::Chain(ops), OnOverflow::Fail, name)
     }
 
@@ -112,7 +106,8 @@ impl Arithmetic {
         Self::new(Shape::Neg, OnOverflow::Fail, "checked_neg")
     }
 
-    fn new(shape: Shape, on_overflow: OnOverflow, name: &'static str) -> Self {
+    fn new(shape: Shape, on_overflow: OnOverflow, name: impl Into<Cow<'static, str>>) -> Self {
+        let name = name.into();
         Self { shape, on_overflow, name, signature: Signature::user_defined(Volatility::Immutable) }
     }
 
@@ -125,6 +120,29 @@ impl Arithmetic {
         match &self.shape {
             Shape::Chain(ops) => ops.len() + 1,
             Shape::Neg => 1,
+        }
+    }
+}
+
+/// How a plan shows a chain: `checked_add(a, b, c)` where all operators are one, else `checked[+ -](a, b, c)`.
+fn checked_name(ops: &[Op]) -> Cow<'static, str> {
+    /// A plan is to be read: the rest of a long chain says nothing more.
+    const SHOWN: usize = 8;
+    match ops {
+        [first, rest @ ..] if rest.iter().all(|op| op == first) => Cow::Borrowed(match first {
+            Op::Add => "checked_add",
+            Op::Sub => "checked_sub",
+            Op::Mul => "checked_mul",
+            Op::Div => "checked_div",
+            Op::Rem => "checked_rem",
+        }),
+        _ => {
+            let shown = ops.iter().take(SHOWN).map(|op| op.operator().to_string());
+            let mut shown = shown.collect::<Vec<_>>().join(" ");
+            if ops.len() > SHOWN {
+                shown.push_str(" …");
+            }
+            Cow::Owned(format!("checked[{shown}]"))
         }
     }
 }
@@ -146,7 +164,7 @@ pub fn wrapping_functions() -> Vec<ScalarUDF> {
 
 impl ScalarUDFImpl for Arithmetic {
     fn name(&self) -> &str {
-        self.name
+        &self.name
     }
 
     fn signature(&self) -> &Signature {
@@ -185,7 +203,7 @@ impl ScalarUDFImpl for Arithmetic {
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
         let types: Vec<_> = args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
         let nullable = args.arg_fields.iter().any(|field| field.is_nullable());
-        Ok(Arc::new(Field::new(self.name, self.return_type(&types)?, nullable)))
+        Ok(Arc::new(Field::new(self.name.clone(), self.return_type(&types)?, nullable)))
     }
 
     /// A checked operator has the name of the operator it stands for, so no column changes its name.
@@ -403,6 +421,15 @@ mod tests {
         let wrapped = kernel(Op::Add, OnOverflow::Wrap)(&max, &one).unwrap();
         assert_eq!(wrapped.as_primitive::<datafusion::arrow::datatypes::Int64Type>().value(0), i64::MIN);
         assert!(kernel(Op::Add, OnOverflow::Fail)(&max, &one).is_err());
+    }
+
+    #[test]
+    fn plans_show_which_operators_are_checked() {
+        let name = |ops: &[Op]| checked_name(ops).into_owned();
+        assert_eq!(name(&[Op::Add]), "checked_add");
+        assert_eq!(name(&[Op::Mul, Op::Mul]), "checked_mul");
+        assert_eq!(name(&[Op::Add, Op::Sub]), "checked[+ -]");
+        assert_eq!(name(&[Op::Add, Op::Sub].repeat(50)), "checked[+ - + - + - + - …]");
     }
 
     #[test]
