@@ -1,6 +1,16 @@
 //! What the environment says; the only reader of environment variables.
 
 use std::env;
+use std::path::PathBuf;
+
+use etcetera::BaseStrategy;
+use etcetera::base_strategy::Xdg;
+
+/// The folder for what the program keeps between its runs: `$XDG_STATE_HOME/query` or
+/// `~/.local/state/query`. `None` where there is no home. Nothing is created.
+pub fn state_dir() -> Option<PathBuf> {
+    Xdg::new().ok()?.state_dir().map(|folder| folder.join("query"))
+}
 
 /// When to colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

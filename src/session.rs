@@ -1,6 +1,7 @@
 //! Wires the floors together; the only thing that runs a plan.
 
 mod copy;
+mod names;
 
 use std::sync::Arc;
 

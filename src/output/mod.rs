@@ -11,6 +11,8 @@ pub mod staging;
 mod table;
 mod text;
 
+pub use text::counted;
+
 use std::fmt;
 use std::io::Write;
 use std::path::Path;

@@ -4,6 +4,7 @@
 
 mod cli;
 mod engine;
+mod shell;
 mod slt;
 mod tidy;
 mod tpch;

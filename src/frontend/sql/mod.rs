@@ -11,12 +11,14 @@ mod params;
 mod refuse;
 mod split;
 mod statement;
+mod tokens;
 
 pub use diagnose::{Names, diagnose};
 pub use params::Params;
 pub use refuse::Functions;
 pub use split::{RawStatement, Split, split};
 pub use statement::Statement;
+pub use tokens::{Rest, Tokens, tokens};
 
 use datafusion::common::Location;
 
