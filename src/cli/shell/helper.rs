@@ -11,6 +11,9 @@ use rustyline::{Context, Helper};
 use super::lookup::Lookup;
 use super::{complete, highlight, items};
 
+/// Longer texts are drawn when they change as a whole.
+const REDRAWN_LINES_MAX: usize = 20;
+
 /// The editor's link to completion, colours and the end of statements.
 pub(super) struct SqlHelper {
     pub(super) lookup: Lookup,
@@ -35,9 +38,10 @@ impl Highlighter for SqlHelper {
         Cow::Owned(highlight::paint(line))
     }
 
-    /// Any letter may change the colour of all that follows.
-    fn highlight_char(&self, _: &str, _: usize, kind: CmdKind) -> bool {
-        kind != CmdKind::MoveCursor
+    /// Any letter may change the colour of all that follows. A text that fills the screen is not drawn
+    /// anew for each letter: what has scrolled away would be there twice.
+    fn highlight_char(&self, line: &str, _: usize, kind: CmdKind) -> bool {
+        kind != CmdKind::MoveCursor && line.matches('\n').count() < REDRAWN_LINES_MAX
     }
 }
 
