@@ -4,6 +4,7 @@
 //! or a comment it is none. Where it stood, the SQL has blanks, so that places in messages stay true.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 use sqlparser::tokenizer::Token;
@@ -99,17 +100,10 @@ impl Scan {
                 }
                 _ => {}
             }
-            let line = self.sql[span.start..].lines().next().unwrap_or_default().to_string();
-            if starts && meta::is_command(&line) {
-                self.sql.replace_range(span.start..span.start + line.len(), &" ".repeat(line.len()));
-                self.commands.push((span.start, line.trim_end().to_string()));
+            if starts && self.take_command(span.start) {
                 return true;
             }
-            let next = found.tokens.get(at + 1);
-            let is_g = next.is_some_and(|(next, _)| {
-                matches!(next, Token::Word(word) if word.value == "G" && word.quote_style.is_none())
-            });
-            if !starts && *token == Token::Backslash && is_g {
+            if !starts && *token == Token::Backslash && is_g(found.tokens.get(at + 1)) {
                 self.sql.replace_range(span.start..span.start + 2, "; ");
                 self.line_ends.push(span.start);
                 return true;
@@ -122,6 +116,27 @@ impl Scan {
         };
         false
     }
+
+    /// Takes out the line that starts here, if it is a command.
+    fn take_command(&mut self, start: usize) -> bool {
+        // Most statements are told by their first letter: their lines may be long.
+        if !self.sql[start..].starts_with(['.', '\\', 'q', 'Q', 'e', 'E', 'h', 'H']) {
+            return false;
+        }
+        let line = self.sql[start..].lines().next().unwrap_or_default();
+        if !meta::is_command(line) {
+            return false;
+        }
+        let (end, command) = (start + line.len(), line.trim_end().to_string());
+        self.sql.replace_range(start..end, &" ".repeat(end - start));
+        self.commands.push((start, command));
+        true
+    }
+}
+
+/// Whether a token is the `G` of `\G`.
+fn is_g(token: Option<&(Token, Range<usize>)>) -> bool {
+    matches!(token, Some((Token::Word(word), _)) if word.value == "G" && word.quote_style.is_none())
 }
 
 #[cfg(test)]

@@ -1,12 +1,11 @@
 //! Tokens by byte offsets, for those who look at SQL while it is still being written.
 
 use std::ops::Range;
+use std::str::Chars;
 
 use sqlparser::dialect::GenericDialect;
-use sqlparser::tokenizer::{Token, Tokenizer};
 
-use super::byte_span;
-use crate::error::Script;
+use sqlparser::tokenizer::{Location, Token, Tokenizer};
 
 /// The tokens of a text, blanks and comments too, as far as it is made of tokens.
 #[derive(Debug)]
@@ -28,13 +27,14 @@ pub struct Rest {
 
 /// Takes a text apart, by the rules by which scripts are split.
 pub fn tokens(text: &str) -> Tokens {
-    let script = Script::new("", text);
     let mut found = Vec::new();
     let result = Tokenizer::new(&GenericDialect {}, text).tokenize_with_location_into_buf(&mut found);
+    // Tokens come in order: one walk finds the bytes of them all, however long the lines are.
+    let mut walk = Walk { rest: text.chars(), bytes: text.len(), line: 1, column: 1 };
     let tokens: Vec<_> = found
         .into_iter()
         .filter(|token| token.token != Token::EOF)
-        .filter_map(|token| Some((token.token, byte_span(&script, token.span)?)))
+        .map(|token| (token.token, walk.to(token.span.start)..walk.to(token.span.end)))
         .collect();
     let rest = result.err().map(|error| {
         let said = error.message;
@@ -46,6 +46,28 @@ pub fn tokens(text: &str) -> Tokens {
         Rest { start, is_unfinished }
     });
     Tokens { tokens, rest }
+}
+
+/// A way through a text that only goes forward.
+struct Walk<'a> {
+    rest: Chars<'a>,
+    bytes: usize,
+    line: u64,
+    column: u64,
+}
+
+impl Walk<'_> {
+    /// Goes on to a place; gives its byte. A place beyond the end is the end.
+    fn to(&mut self, place: Location) -> usize {
+        while (self.line, self.column) < (place.line, place.column) {
+            match self.rest.next() {
+                Some('\n') => (self.line, self.column) = (self.line + 1, 1),
+                Some(_) => self.column += 1,
+                None => break,
+            }
+        }
+        self.bytes - self.rest.as_str().len()
+    }
 }
 
 #[cfg(test)]
@@ -60,5 +82,15 @@ mod tests {
         assert_eq!(rest("select /* open"), Some((7, true)));
         assert_eq!(rest("select $$open"), Some((7, true)));
         assert_eq!(rest("é, \"open"), Some((4, true)));
+    }
+
+    #[test]
+    fn tokens_cover_the_text() {
+        for text in ["select 'é\nb', \"c\" -- d\r\n;\t$$e\n$$ /* f\n */ .5\n", "日本 as x", ""] {
+            let tokens = tokens(text).tokens;
+            let spans: Vec<_> = tokens.iter().map(|(_, span)| span.clone()).collect();
+            assert!(spans.windows(2).all(|pair| pair[0].end == pair[1].start), "{text:?}: {spans:?}");
+            assert_eq!(spans.last().map_or(0, |span| span.end), text.len());
+        }
     }
 }
