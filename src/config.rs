@@ -1,5 +1,6 @@
 //! What the environment says, and our own settings; the only reader of environment variables.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::{env, fmt};
 
@@ -7,6 +8,14 @@ use bytesize::ByteSize;
 use datafusion::common::config::{ConfigExtension, ConfigField, Visit};
 use datafusion::common::{config_datafusion_err, extensions_options};
 use datafusion::error::DataFusionError;
+use etcetera::BaseStrategy;
+use etcetera::base_strategy::Xdg;
+
+/// The folder for what the program keeps between its runs: `$XDG_STATE_HOME/query` or
+/// `~/.local/state/query`. `None` where there is no home. Nothing is created.
+pub fn state_dir() -> Option<PathBuf> {
+    Xdg::new().ok()?.state_dir().map(|folder| folder.join("query"))
+}
 
 /// When to colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -3,6 +3,7 @@
 mod copy;
 mod describe;
 mod explain;
+mod names;
 
 use std::sync::Arc;
 

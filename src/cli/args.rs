@@ -8,15 +8,23 @@ use std::str::FromStr;
 use clap::error::{ContextKind, ContextValue};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+use super::data::Data;
 use crate::config::ColorChoice;
 use crate::error::{Error, Result};
 use crate::frontend::sql::Params;
 use crate::output::Format;
 
-/// Run SQL over CSV, Parquet and JSON files.
+/// Run SQL over CSV, Parquet and JSON files: in a shell on a terminal, or from a script
 #[derive(Parser)]
-#[command(name = "query", version, about, max_term_width = 100, args_conflicts_with_subcommands = false)]
+#[command(
+    name = "query",
+    version,
+    disable_help_subcommand = true,
+    max_term_width = 100,
+    args_conflicts_with_subcommands = false
+)]
 #[command(after_help = "Examples:\n  \
+    query sales.parquet\n  \
     query -c \"SELECT region, sum(amount) FROM 'sales/*.csv' GROUP BY ALL\"\n  \
     query run report.sql --param day=2026-11-01 -o report.parquet\n  \
     generate-sql | query --format json\n\n\
@@ -24,10 +32,13 @@ use crate::output::Format;
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
-    /// Run this SQL (repeatable; in order with -f)
+    /// Open this data file, pattern or folder as a table
+    #[arg(value_name = "DATA")]
+    data: Option<PathBuf>,
+    /// Run this SQL (repeatable, in order with -f)
     #[arg(short = 'c', long = "command", value_name = "SQL")]
     commands: Vec<String>,
-    /// Run the SQL in this file, '-' for standard input (repeatable)
+    /// Run a file of SQL, '-' for standard input (repeatable)
     #[arg(short = 'f', long = "file", value_name = "FILE")]
     files: Vec<PathBuf>,
     #[command(flatten)]
@@ -46,20 +57,19 @@ enum Command {
 
 #[derive(clap::Args)]
 struct Shared {
-    /// Write results in this form [default: table on a terminal, csv otherwise]
+    /// Form of results [default: table on a terminal, else csv]
     #[arg(long, global = true, value_name = "FORMAT", value_parser = formats(), hide_possible_values = false)]
     format: Option<String>,
-    /// Write the result to this file ('-': standard output), whole or not at all; the format follows from its
-    /// extension
+    /// Write the result to this file, in the form of its name
     #[arg(short, long, global = true, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Bind $NAME in the SQL to a value (repeatable)
+    /// Give $NAME in the SQL a value (repeatable)
     #[arg(long = "param", global = true, value_name = "NAME=VALUE")]
     params: Vec<String>,
     /// Go on after a statement that fails; the exit code is still 1
     #[arg(long, global = true)]
     keep_going: bool,
-    /// Show at most this many rows of a table, 0 for all [default: 40 on a terminal, all otherwise]
+    /// Rows of a table to show, 0: all [default: 40 on a terminal]
     #[arg(long, global = true, value_name = "N")]
     max_rows: Option<usize>,
     /// Say nothing but errors on standard error
@@ -84,7 +94,11 @@ fn formats() -> clap::builder::PossibleValuesParser {
 /// What to run and how.
 pub(super) struct Args {
     pub(super) inputs: Vec<Input>,
+    pub(super) data: Option<Data>,
+    /// Whether to ask for SQL on the terminal.
+    pub(super) is_shell: bool,
     pub(super) params: Params,
+    /// As it was asked for.
     pub(super) format: Option<Format>,
     pub(super) output: Option<PathBuf>,
     pub(super) keep_going: bool,
@@ -111,11 +125,11 @@ pub(super) fn parse() -> Result<Args, ExitCode> {
 /// Prints what clap has to say, by its own rules for streams and exit codes; a closed pipe is no error.
 fn answer(message: clap::Error) -> ExitCode {
     drop(message.print());
-    if let Some(ContextValue::String(word)) = message.get(ContextKind::InvalidSubcommand)
+    if let Some(ContextValue::String(word)) = message.get(ContextKind::InvalidArg)
         && std::path::Path::new(word).exists()
     {
         super::report::Reporter::new(ColorChoice::Auto)
-            .note(&format!("\nTo run a file of SQL: query run {word}"));
+            .note("\nTo open several files as one table, quote a pattern: query 'data/*.csv'");
     }
     ExitCode::from(u8::try_from(message.exit_code()).unwrap_or(2))
 }
@@ -124,29 +138,33 @@ fn mean(cli: Cli, matches: &ArgMatches) -> Result<Args> {
     let mut shared = cli.shared;
     // `-o -` is standard output, which is where results go anyway.
     shared.output = shared.output.filter(|path| path.as_os_str() != "-");
+    let data = cli.data.as_deref().map(Data::of).transpose()?;
     let mut inputs = in_order(&cli.commands, &cli.files, matches);
+    let (stdin, stdout) = (std::io::stdin().is_terminal(), std::io::stdout().is_terminal());
+    let is_shell = cli.command.is_none() && inputs.is_empty() && shared.output.is_none() && stdin && stdout;
     match cli.command {
         Some(Command::Run { .. }) if !inputs.is_empty() => {
             return Err(Error::usage_help("`run` cannot be combined with -c or -f", "use -c and -f alone"));
         }
         Some(Command::Run { files }) => inputs = files.into_iter().map(file).collect(),
-        None if inputs.is_empty() && std::io::stdin().is_terminal() => {
+        None if data.is_some() || is_shell || !inputs.is_empty() => {}
+        None if stdin => {
             return Err(Error::usage_help(
                 "there is no SQL to run",
                 "give some with `query run FILE`, -c SQL, or on a pipe",
             ));
         }
-        None if inputs.is_empty() => inputs.push(Input::Stdin),
-        None => {}
+        None => inputs.push(Input::Stdin),
     }
     if inputs.iter().filter(|input| matches!(input, Input::Stdin)).count() > 1 {
         return Err(Error::usage("standard input can be read only once"));
     }
-    let format = shared.format.as_deref().map(Format::from_str).transpose()?;
     Ok(Args {
         inputs,
+        data,
+        is_shell,
         params: Params::parse(&shared.params)?,
-        format: format_of(format, shared.output.as_deref())?,
+        format: shared.format.as_deref().map(Format::from_str).transpose()?,
         output: shared.output,
         keep_going: shared.keep_going,
         max_rows: shared.max_rows,
@@ -160,19 +178,6 @@ fn color(when: When) -> ColorChoice {
         When::Auto => ColorChoice::Auto,
         When::Always => ColorChoice::Always,
         When::Never => ColorChoice::Never,
-    }
-}
-
-fn format_of(format: Option<Format>, output: Option<&std::path::Path>) -> Result<Option<Format>> {
-    match (format, output) {
-        (None, Some(path)) => match Format::of_path(path) {
-            Some(format) => Ok(Some(format)),
-            None => Err(Error::usage_help(
-                format!("the format of '{}' cannot be told from its name", path.display()),
-                "say it with --format",
-            )),
-        },
-        (format, _) => Ok(format),
     }
 }
 

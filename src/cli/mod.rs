@@ -1,10 +1,14 @@
-//! The command line: arguments, running scripts, telling people what went wrong.
+//! The command line: arguments, running scripts, the interactive shell, telling people what went wrong.
 
 mod args;
+mod data;
+mod execute;
 mod output;
 mod report;
 mod run;
 mod script;
+mod shell;
+mod supervise;
 
 use std::process::ExitCode;
 use std::thread;
@@ -16,7 +20,7 @@ use crate::error::{Error, Result};
 const STACK_BYTES: usize = 64 * 1024 * 1024;
 
 /// Runs the command line and gives the process's exit code: 0 done, 1 a statement failed, 2 wrong usage,
-/// 130 Ctrl-C.
+/// 130 Ctrl-C, 143 a polite kill.
 pub fn main() -> ExitCode {
     let args = match args::parse() {
         Ok(args) => args,
@@ -28,9 +32,9 @@ pub fn main() -> ExitCode {
     let outcome = thread::Builder::new()
         .name("query".into())
         .stack_size(STACK_BYTES)
-        .spawn(move || run::main(args, reporter))
+        .spawn(move || if args.is_shell { shell::main(args, reporter) } else { run::main(args, reporter) })
         .map_err(|source| Error::io("start a thread for", "query", source))
-        .and_then(|thread| thread.join().map_err(|panic| run::panicked(panic.as_ref())));
+        .and_then(|thread| thread.join().map_err(|panic| supervise::panicked(panic.as_ref())));
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(error) => ExitCode::from(reporter.fail(&error)),
@@ -40,5 +44,5 @@ pub fn main() -> ExitCode {
 /// Runs work that must not take the process down with it.
 fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
-        .unwrap_or_else(|panic| Err(run::panicked(panic.as_ref())))
+        .unwrap_or_else(|panic| Err(supervise::panicked(panic.as_ref())))
 }

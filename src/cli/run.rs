@@ -1,167 +1,168 @@
 //! Running scripts: statements in order, results out, the first error ends it.
 
-use std::any::Any;
+use std::io::Write;
 use std::panic::AssertUnwindSafe;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
-use futures::{FutureExt, StreamExt};
-use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::JoinHandle;
+use futures::FutureExt;
+use tokio::runtime::Runtime;
 
 use super::args::Args;
+use super::execute::{Desk, Next, Queue};
 use super::output::Output;
 use super::report::Reporter;
-use super::{STACK_BYTES, guarded, script};
+use super::shell::items::{Item, Items};
+use super::supervise::{self, Ended, Signals, Stop, cleanup_time_max, panicked, supervise};
+use super::{guarded, script};
 use crate::error::{Error, Result};
-use crate::frontend::sql::{Params, RawStatement, Split, split};
-use crate::output::staging;
-use crate::session::{Outcome, Session, located};
-
-/// How long a stopped query may take to end, and how long if it has half a file to take away. What it
-/// leaves all the same, the next write sweeps.
-fn cleanup_time_max() -> Duration {
-    if staging::is_open() { Duration::from_secs(10) } else { Duration::from_millis(500) }
-}
+use crate::frontend::sql::RawStatement;
+use crate::session::Session;
 
 /// Runs everything that the arguments ask for; gives the exit code.
 pub(super) fn main(args: Args, reporter: Reporter) -> u8 {
     match guarded(|| prepare(args)) {
-        Ok(Prepared { workers, supervisor, job }) => {
-            let work = workers.spawn(job.run(reporter));
-            let code = supervisor.block_on(supervise(work, reporter));
+        Ok(Prepared { workers, supervisor, mut signals, job }) => {
+            let stop = Stop::default();
+            let work = workers.spawn(job.run(reporter, stop.clone()));
+            let say = |signal: supervise::Signal| {
+                reporter.fail(&signal.error());
+                // What the stopped work has to say about it is not worth a word.
+                reporter.silence();
+            };
+            let ended = supervisor.block_on(supervise(work, &mut signals, &stop, say, cleanup_time_max));
             workers.shutdown_background();
-            code
+            match ended {
+                Ended::Done(code) => code,
+                Ended::Panicked(error) => reporter.fail(&error),
+                Ended::Stopped { signal, is_gone: _ } => signal.error().exit_code(),
+            }
         }
         Err(error) => reporter.fail(&error),
     }
 }
 
-/// An error for a caught panic.
-pub(super) fn panicked(panic: &(dyn Any + Send)) -> Error {
-    let text = panic.downcast_ref::<String>().cloned();
-    let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
-    Error::Internal { message: text.unwrap_or_else(|| "a part of the program panicked".into()) }
-}
-
 /// What is to be run, checked as far as it can be before anything runs.
 struct Job {
-    session: Session,
-    splits: Vec<Split>,
-    params: Params,
-    output: Output,
+    desk: Desk,
+    scripts: Vec<Items>,
     keep_going: bool,
-    quiet: bool,
 }
 
 struct Prepared {
     workers: Runtime,
-    /// Waits for signals on a thread of its own: workers may all be busy with operators that do not yield.
     supervisor: Runtime,
+    signals: Signals,
     job: Job,
 }
 
 fn prepare(args: Args) -> Result<Prepared> {
     let output = Output::new(&args)?;
-    let mut splits: Vec<Split> = script::read_all(args.inputs)?.iter().map(split).collect();
+    let mut scripts = script::read_all(args.inputs)?;
     let session = Session::new()?;
-    let statements = || splits.iter().flat_map(|split| &split.statements);
-    args.params.check(statements())?;
-    if output.takes_one() {
-        let functions = session.functions();
-        let mut results = 0;
-        for statement in statements() {
-            results += usize::from(statement.parse(&functions)?.returns_rows());
-        }
-        if let Some(failure) = splits.iter_mut().find_map(|split| split.failure.take()) {
-            return Err(failure);
-        }
-        if results != 1 {
-            return Err(Error::usage_help(
-                format!("the output takes one result set, the SQL gives {results}"),
-                "write each with a call of its own, or with COPY … TO",
-            ));
-        }
+    let mut first = Vec::new();
+    match args.data {
+        Some(data) if scripts.is_empty() => scripts.push(data.rows()),
+        Some(data) => first.push(data.view(&session.functions()).items()),
+        None => {}
     }
-    let failed = |source| Error::io("start the runtime for", "query", source);
-    let workers =
-        Builder::new_multi_thread().enable_all().thread_stack_size(STACK_BYTES).build().map_err(failed)?;
-    let supervisor = Builder::new_current_thread().enable_all().build().map_err(failed)?;
-    let job =
-        Job { session, splits, params: args.params, output, keep_going: args.keep_going, quiet: args.quiet };
-    Ok(Prepared { workers, supervisor, job })
+    args.params.check(scripts.iter().flat_map(Items::statements))?;
+    if output.takes_one() {
+        check_takes_one(&session, &mut scripts)?;
+    }
+    scripts.splice(0..0, first);
+    let desk = Desk {
+        session: Arc::new(session),
+        params: Arc::new(args.params),
+        output,
+        quiet: args.quiet,
+        timer: false,
+        is_shell: false,
+    };
+    Ok(Prepared {
+        workers: supervise::workers()?,
+        supervisor: supervise::supervisor()?,
+        signals: Signals::hear(false)?,
+        job: Job { desk, scripts, keep_going: args.keep_going },
+    })
 }
 
-/// Waits for the job, or for a signal that stops it.
-async fn supervise(mut work: JoinHandle<u8>, reporter: Reporter) -> u8 {
-    let stop = async {
-        match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
-            (Ok(mut interrupt), Ok(mut terminate)) => tokio::select! {
-                _ = interrupt.recv() => 2,
-                _ = terminate.recv() => 15,
-            },
-            _ => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        done = &mut work => done.unwrap_or_else(|error| match error.try_into_panic() {
-            Ok(panic) => reporter.fail(&panicked(panic.as_ref())),
-            Err(_) => 1,
-        }),
-        signal = stop => {
-            let code = reporter.fail(&Error::Interrupted { signal });
-            // What the stopped work has to say about it is not worth a word.
-            reporter.silence();
-            work.abort();
-            let stopped = Instant::now();
-            while !work.is_finished() && stopped.elapsed() < cleanup_time_max() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
+/// Checks that the scripts give exactly one result set.
+fn check_takes_one(session: &Session, scripts: &mut [Items]) -> Result<()> {
+    let functions = session.functions();
+    let mut results = 0;
+    for item in scripts.iter().flat_map(|script| &script.items) {
+        match item {
+            Item::Statement { raw, .. } => results += usize::from(raw.parse(&functions)?.returns_rows()),
+            Item::Command(line) => {
+                let message = format!("'{line}' may give results, and the output takes one result set");
+                return Err(Error::usage_help(message, "run SQL alone"));
             }
-            code
         }
     }
+    if let Some(failure) = scripts.iter_mut().find_map(|script| script.failure.take()) {
+        return Err(failure);
+    }
+    if results != 1 {
+        return Err(Error::usage_help(
+            format!("the output takes one result set, the SQL gives {results}"),
+            "write each with a call of its own, or with COPY … TO",
+        ));
+    }
+    Ok(())
 }
 
 impl Job {
-    async fn run(mut self, reporter: Reporter) -> u8 {
+    async fn run(mut self, reporter: Reporter, stop: Stop) -> u8 {
+        let mut queue = Queue::default();
+        for script in std::mem::take(&mut self.scripts) {
+            queue.push(script);
+        }
         let mut code = 0;
-        for split in std::mem::take(&mut self.splits) {
-            for statement in split.statements {
-                let done = AssertUnwindSafe(self.statement(statement, reporter)).catch_unwind().await;
-                let Err(error) = done.unwrap_or_else(|panic| Err(panicked(panic.as_ref()))) else { continue };
+        loop {
+            let done = match queue.next(&mut self.desk) {
+                Ok(None | Some(Next::Quit)) => return code,
+                Ok(Some(Next::Statement { raw, as_lines })) => {
+                    self.statement(&raw, as_lines, reporter, &stop).await
+                }
+                Ok(Some(Next::Print(text))) => print(&text),
+                Ok(Some(Next::Say(text))) => {
+                    reporter.note(&text);
+                    Ok(())
+                }
+                Err(error) => Err(error),
+            };
+            if let Err(error) = done {
                 code = reporter.fail(&error);
                 if !self.keep_going || matches!(error, Error::BrokenPipe) {
                     return code;
                 }
             }
-            if let Some(error) = split.failure {
-                code = reporter.fail(&error);
-                if !self.keep_going {
-                    return code;
-                }
-            }
         }
-        code
     }
 
-    async fn statement(&self, raw: RawStatement, reporter: Reporter) -> Result<()> {
-        let statement = raw.parse(&self.session.functions())?;
-        match self.session.run(&statement, &self.params).await? {
-            Outcome::Rows(mut rows) => {
-                let mut results = self.output.open(rows.schema())?;
-                while let Some(batch) = rows.next().await {
-                    let batch = batch.map_err(|error| located(error, &statement))?;
-                    results.writer.write(&batch)?;
-                }
-                results.finish()
-            }
-            Outcome::Written(rows) => {
-                if !self.quiet {
-                    reporter.note(&format!("{rows} row{} written", if rows == 1 { "" } else { "s" }));
-                }
-                Ok(())
-            }
-            Outcome::Done => Ok(()),
+    async fn statement(
+        &mut self,
+        raw: &RawStatement,
+        as_lines: bool,
+        reporter: Reporter,
+        stop: &Stop,
+    ) -> Result<()> {
+        let mut desk = self.desk.clone();
+        if as_lines {
+            desk.output.set_lines(true);
         }
+        let started = Instant::now();
+        let done = AssertUnwindSafe(desk.run(raw, stop)).catch_unwind().await;
+        let done = done.unwrap_or_else(|panic| Err(panicked(panic.as_ref())))?;
+        if let Some(said) = self.desk.settle(done, as_lines, started.elapsed()) {
+            reporter.note(&said);
+        }
+        Ok(())
     }
+}
+
+/// Prints a text that was asked for.
+pub(super) fn print(text: &str) -> Result<()> {
+    writeln!(std::io::stdout(), "{text}").map_err(|source| Error::write("-", source))
 }

@@ -12,6 +12,8 @@ mod table;
 mod text;
 mod titled;
 
+pub use text::counted;
+
 use std::fmt;
 use std::io::Write;
 use std::path::Path;

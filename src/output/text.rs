@@ -33,7 +33,7 @@ pub(super) fn formatter<'a>(
 }
 
 /// A count with its noun: `1 row`, `2 rows`, `12,345 rows`.
-pub(super) fn counted(count: usize, noun: &str) -> String {
+pub fn counted(count: usize, noun: &str) -> String {
     let digits = count.to_string();
     let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {

@@ -6,6 +6,7 @@ mod cli;
 mod corrupt;
 mod engine;
 mod fixtures;
+mod shell;
 mod slt;
 mod summarize;
 mod tidy;

@@ -15,6 +15,7 @@ mod refuse;
 mod split;
 mod statement;
 mod summarize;
+mod tokens;
 
 pub use diagnose::{Names, diagnose};
 pub use params::Params;
@@ -22,6 +23,7 @@ pub use refuse::Functions;
 pub use split::{RawStatement, Split, split};
 pub use statement::Statement;
 pub(super) use summarize::is_marked as is_summarized;
+pub use tokens::{Rest, Tokens, tokens};
 
 use datafusion::common::Location;
 
