@@ -1,6 +1,9 @@
 //! Wires the floors together; the only thing that runs a plan.
 
+pub mod blocking;
 mod copy;
+mod frame;
+mod read;
 
 use std::sync::Arc;
 
@@ -19,11 +22,13 @@ use crate::error::{Result, StatementError};
 use crate::frontend::functions;
 use crate::frontend::sql::{Functions, Names, Params, Statement, diagnose};
 use crate::plan::checked::{CheckedArithmetic, GuardedLogic};
+use crate::plan::order::LastingOrder;
 use crate::plan::statistics::with_exact_statistics;
 use crate::plan::subquery::NullableScalarSubqueries;
 use crate::source::file::{self, Files};
 
-/// Tables, views, settings and functions that statements share.
+/// Tables, views, settings and functions that statements and frames share. Clones share them too.
+#[derive(Clone)]
 pub struct Session {
     context: SessionContext,
 }
@@ -62,6 +67,7 @@ impl Session {
             .with_analyzer_rule(Arc::new(CheckedArithmetic))
             .with_physical_optimizer_rules(with_exact_statistics(PhysicalOptimizer::new().rules))
             .with_physical_optimizer_rule(Arc::new(GuardedLogic))
+            .with_physical_optimizer_rule(Arc::new(LastingOrder))
             .build();
         functions::register(&mut state)?;
 

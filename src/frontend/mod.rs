@@ -1,4 +1,5 @@
 //! What users write, turned into logical plans. Nothing here runs anything.
 
+pub mod frame;
 pub mod functions;
 pub mod sql;

@@ -4,6 +4,7 @@
 
 mod cli;
 mod engine;
+mod frame;
 mod slt;
 mod tidy;
 mod tpch;

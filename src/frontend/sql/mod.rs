@@ -13,6 +13,7 @@ mod split;
 mod statement;
 
 pub use diagnose::{Names, diagnose};
+pub(crate) use diagnose::{listed, nearest};
 pub use params::Params;
 pub use refuse::Functions;
 pub use split::{RawStatement, Split, split};
