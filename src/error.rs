@@ -16,7 +16,7 @@ use datafusion::error::DataFusionError;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Everything that can go wrong, by who has to act.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum Error {
     /// The command was called in a way that cannot work; nothing has run.
     #[error("{message}")]
@@ -160,6 +160,19 @@ impl StatementError {
 }
 
 /// For people too: it is what a program shows whose `main` returns the error.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let help = match self {
+            Self::Statement(statement) => return fmt::Debug::fmt(statement, f),
+            Self::Usage { help, .. } => help.clone(),
+            Self::Engine(error) => explain(error).help,
+            Self::Io { .. } | Self::BrokenPipe | Self::Interrupted { .. } | Self::Internal { .. } => None,
+        };
+        write!(f, "{self}")?;
+        help.map_or(Ok(()), |help| write!(f, "; {help}"))
+    }
+}
+
 impl fmt::Debug for StatementError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;

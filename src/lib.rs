@@ -12,6 +12,8 @@ pub mod source;
 pub mod config;
 pub mod error;
 
+/// The engine that plans are made of, for its types: Arrow's are in `datafusion::arrow`.
+pub use datafusion;
 pub use error::{Error, Result};
 pub use session::{Session, blocking};
 

@@ -158,8 +158,7 @@ impl Session {
             let message = "sql takes a query; run_sql runs statements that have an effect";
             return Err(StatementError::new(message, Some(statement.place().clone())).into());
         }
-        let params = Params::default();
-        let plan = params.bind(self.plan(&statement, &params).await?, &statement)?;
+        let plan = self.plan(&statement, &Params::default()).await?;
         DataFrame::new(self.context.clone(), plan)
     }
 
@@ -196,7 +195,7 @@ impl Session {
     }
 
     /// Makes a frame known to SQL under a name, as a view: it is computed whenever the view is read. Takes
-    /// the place of a table or view of that name.
+    /// the place of a table or view of that name. In SQL a name with capitals goes in double quotes.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -227,10 +226,14 @@ impl Session {
 
 fn statements(sql: &str) -> Result<Vec<RawStatement>> {
     let split = split(&Script::new("<sql>", sql));
-    match split.failure {
-        Some(error) => Err(error),
-        None => Ok(split.statements),
+    if let Some(error) = split.failure {
+        return Err(error);
     }
+    if let Some((name, place)) = split.statements.iter().flat_map(RawStatement::parameters).next() {
+        let message = format!("parameter '${name}' has no value: filter the frame by a lit(..) instead");
+        return Err(StatementError::new(message, Some(place)).into());
+    }
+    Ok(split.statements)
 }
 
 /// Refuses names that say another format than the reader does. Names that say nothing pass.

@@ -93,6 +93,11 @@ def windows(frame):
             .mean()
             .droplevel(0)
             .reindex(frame.index),
+            "middle_of_3": grouped["wind"]
+            .rolling(3, min_periods=1)
+            .median()
+            .droplevel(0)
+            .reindex(frame.index),
             "place": grouped["reading"].rank(method="first", ascending=False).astype("int64"),
             "before": grouped["level"].shift(1),
         }

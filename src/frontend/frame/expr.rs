@@ -16,6 +16,11 @@ use crate::error::{Error, Result};
 use crate::frontend::functions;
 
 /// A column by its name, or an expression.
+///
+/// ```
+/// use query::prelude::*;
+/// assert_eq!("price".into_expr(), col("price").into_expr());
+/// ```
 pub trait IntoExpr {
     /// The expression; a name stands for its column.
     fn into_expr(self) -> Expr;
@@ -58,6 +63,11 @@ impl IntoExpr for &String {
 }
 
 /// A column, an expression, or either with a direction.
+///
+/// ```
+/// use query::prelude::*;
+/// assert_eq!("price".into_sort(), asc(col("price")).into_sort());
+/// ```
 pub trait IntoSort {
     /// The sort key; without a direction it is ascending, NULLs last.
     fn into_sort(self) -> SortExpr;
@@ -162,13 +172,7 @@ impl<M> DataFrame<M> {
     /// An expression that is computed row by row.
     pub(super) fn bind_row(&self, expr: impl IntoExpr) -> Result<Expr> {
         let expr = self.bind(expr)?;
-        match find_aggregate_exprs([&expr]).first() {
-            Some(aggregate) => Err(refused(format!(
-                "{} is an aggregate: it belongs in agg(..) or window(..)",
-                aggregate.schema_name()
-            ))),
-            None => Ok(expr),
-        }
+        without_aggregate(&expr).map(|()| expr)
     }
 
     /// An expression that is computed row by row from that row alone.
@@ -232,6 +236,17 @@ impl<M> DataFrame<M> {
             Some(table) => format!("{table}.{}", column.name),
         };
         self.check(&name).map(|()| Column::from_name(name))
+    }
+}
+
+/// Refuses aggregates where there are no groups.
+pub(super) fn without_aggregate(expr: &Expr) -> Result<()> {
+    match find_aggregate_exprs([expr]).first() {
+        Some(aggregate) => Err(refused(format!(
+            "{} is an aggregate: it belongs in agg(..) or window(..)",
+            aggregate.schema_name()
+        ))),
+        None => Ok(()),
     }
 }
 

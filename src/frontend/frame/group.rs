@@ -91,6 +91,7 @@ impl<M> GroupBy<M> {
     pub fn agg(self, aggregates: impl IntoIterator<Item = impl IntoExpr>) -> Result<DataFrame<M>> {
         let Self { frame, keys, without_null } = self;
         let (keys, exprs) = (keys?, frame.bind_all(aggregates)?);
+        super::select::check_names(&keys)?;
         let frame = match without_null {
             true if !keys.is_empty() => {
                 frame.filter(all(keys.iter().map(|key| key.clone().unalias().is_not_null())))?

@@ -4,7 +4,7 @@ use datafusion::common::{Column, NullEquality};
 use datafusion::functions::expr_fn::coalesce;
 use datafusion::logical_expr::{Expr, JoinType, LogicalPlanBuilder};
 
-use super::expr::{Family, all};
+use super::expr::{Family, all, without_aggregate};
 use super::{DataFrame, IntoExpr, refused};
 use crate::error::Result;
 
@@ -15,6 +15,18 @@ const RIGHT: &str = "right";
 const SUFFIX: &str = "_right";
 
 /// Which rows a join keeps.
+///
+/// ```
+/// # use query::blocking::Session;
+/// use query::prelude::*;
+/// let session = Session::new()?;
+/// let left = session.sql("values (1), (2), (3)")?;
+/// let right = session.sql("values (3), (3), (4)")?;
+/// let rows = |how| left.join(&right, how, ["column1"]).and_then(|joined| joined.count());
+/// assert_eq!((rows(How::Inner)?, rows(How::Left)?, rows(How::Right)?, rows(How::Full)?), (2, 4, 3, 5));
+/// assert_eq!((rows(How::Semi)?, rows(How::Anti)?), (1, 2));
+/// # Ok::<(), query::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum How {
     /// Pairs that match.
@@ -139,6 +151,7 @@ impl<M> DataFrame<M> {
         let bind = |expr: Expr| self.bind_with(expr, |column| self.resolve_side(right, column));
         let conditions: Vec<Expr> =
             conditions.into_iter().map(|expr| bind(expr.into_expr())).collect::<Result<_>>()?;
+        conditions.iter().try_for_each(without_aggregate)?;
         if conditions.is_empty() {
             return Err(refused("join_on needs a condition; every row with every row is cross_join"));
         }

@@ -52,6 +52,13 @@ impl AggregateUDFImpl for Quantile {
         }
         Ok(Box::new(Values { q: fraction(&args)?, values: Vec::new() }))
     }
+
+    fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        if args.is_distinct {
+            return plan_err!("quantile(DISTINCT …) is not supported");
+        }
+        Ok(Box::new(Sliding { q: fraction(&args)?, sorted: Vec::new() }))
+    }
 }
 
 fn value_field() -> FieldRef {
@@ -67,6 +74,13 @@ fn fraction(args: &AccumulatorArgs) -> Result<f64> {
     }
 }
 
+fn numbers(columns: &[ArrayRef]) -> Result<&Float64Array> {
+    match columns.first().and_then(|column| column.as_primitive_opt::<Float64Type>()) {
+        Some(numbers) => Ok(numbers),
+        None => exec_err!("quantile of something that is no number"),
+    }
+}
+
 /// All values seen so far.
 #[derive(Debug)]
 struct Values {
@@ -76,10 +90,7 @@ struct Values {
 
 impl Accumulator for Values {
     fn update_batch(&mut self, columns: &[ArrayRef]) -> Result<()> {
-        let Some(values) = columns.first().and_then(|column| column.as_primitive_opt::<Float64Type>()) else {
-            return exec_err!("quantile of something that is no number");
-        };
-        self.values.extend(values.iter().flatten());
+        self.values.extend(numbers(columns)?.iter().flatten());
         Ok(())
     }
 
@@ -109,22 +120,88 @@ impl Accumulator for Values {
     }
 }
 
+/// The values of a window that moves: they come and go one by one, so they are kept in order.
+#[derive(Debug)]
+struct Sliding {
+    q: f64,
+    sorted: Vec<f64>,
+}
+
+impl Sliding {
+    /// Where a value is, or belongs.
+    fn place(&self, value: f64) -> usize {
+        self.sorted.partition_point(|other| other.total_cmp(&value).is_lt())
+    }
+}
+
+impl Accumulator for Sliding {
+    fn update_batch(&mut self, columns: &[ArrayRef]) -> Result<()> {
+        for value in numbers(columns)?.iter().flatten() {
+            self.sorted.insert(self.place(value), value);
+        }
+        Ok(())
+    }
+
+    fn retract_batch(&mut self, columns: &[ArrayRef]) -> Result<()> {
+        for value in numbers(columns)?.iter().flatten() {
+            let place = self.place(value);
+            if self.sorted.get(place).is_some_and(|found| found.total_cmp(&value).is_eq()) {
+                self.sorted.remove(place);
+            }
+        }
+        Ok(())
+    }
+
+    fn supports_retract_batch(&self) -> bool {
+        true
+    }
+
+    fn merge_batch(&mut self, _: &[ArrayRef]) -> Result<()> {
+        exec_err!("a quantile over a window is not merged")
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        exec_err!("a quantile over a window has no state to merge")
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        let (below, weight) = place_in(self.sorted.len(), self.q);
+        let neighbour = |at: usize| self.sorted.get(at).copied();
+        Ok(ScalarValue::Float64(neighbour(below).map(|low| between(low, neighbour(below + 1), weight))))
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self) + self.sorted.capacity() * size_of::<f64>()
+    }
+}
+
 /// The value at `q` of the way from the least to the largest, by linear interpolation between neighbours.
 /// Puts the values into another order.
 fn interpolated(values: &mut [f64], q: f64) -> Option<f64> {
-    let last = values.len().checked_sub(1)?;
+    let (below, weight) = place_in(values.len(), q);
+    if below >= values.len() {
+        return None;
+    }
+    let (_, low, above) = values.select_nth_unstable_by(below, f64::total_cmp);
+    Some(between(*low, above.iter().copied().min_by(f64::total_cmp), weight))
+}
+
+/// The index of the value below `q` of so many, and the way from there to the next one.
+fn place_in(count: usize, q: f64) -> (usize, f64) {
+    let last = count.saturating_sub(1);
     let place = q * last as f64;
     let below = (place.floor() as usize).min(last);
-    let weight = place - below as f64;
-    let (_, low, above) = values.select_nth_unstable_by(below, f64::total_cmp);
-    let low = *low;
-    match above.iter().copied().min_by(f64::total_cmp) {
-        // From the nearer side, so that equal neighbours give themselves, and the ends are met exactly.
-        Some(high) if weight > 0.0 && low != high => Some(match weight < 0.5 {
+    (below, place - below as f64)
+}
+
+/// From the nearer side, so that equal neighbours give themselves, and the ends are met exactly.
+fn between(low: f64, high: Option<f64>, weight: f64) -> f64 {
+    match high {
+        Some(high) if weight > 0.0 && low != high => match weight < 0.5 {
             true => low + (high - low) * weight,
             false => high - (high - low) * (1.0 - weight),
-        }),
-        _ => Some(low),
+        },
+        _ => low,
     }
 }
 

@@ -69,6 +69,10 @@ fn aggregates_and_window_functions_have_their_places() {
     refused(sales.with_column("x", sum(col("amount"))), message);
     refused(sales.filter(sum(col("amount")).gt(lit(1))), message);
     refused(sales.group_by([sum(col("amount"))]).size(), message);
+    refused(
+        sales.join_on(&sales, How::Inner, [sum(left_col("amount")).gt(lit(1))]),
+        "sum(left.amount) is an aggregate: it belongs in agg(..) or window(..)",
+    );
     let window = sales.filter(row_number().eq(lit(1))).unwrap_err().to_string();
     assert!(
         window.contains("is a window function: give it a column with window(..) before filter(..)"),
@@ -101,6 +105,10 @@ fn two_columns_do_not_have_one_name() {
     );
     refused(
         sales.group_by(["region"]).agg([max(col("amount")).alias("region")]),
+        "two columns would be named 'region': name one of them with alias(..)",
+    );
+    refused(
+        sales.group_by(["region", "region"]).size(),
         "two columns would be named 'region': name one of them with alias(..)",
     );
     let twice = sales.with_column("amount_right", lit(1)).unwrap();
@@ -193,6 +201,7 @@ fn readers_and_sql_say_what_they_take() {
         "sql takes a query; run_sql runs statements that have an effect",
     );
     refused(session.sql("select 1; select 2"), "sql takes one query, this text has 2 statements");
+    refused(session.sql("select $x"), "parameter '$x' has no value: filter the frame by a lit(..) instead");
     refused(session.sql(""), "sql takes one query, this text has 0 statements");
     refused(session.sql("select regoin from 'testdata/sales/*.csv'"), "column 'regoin' does not exist");
     session.run_sql("create table sales as values (1)").unwrap();
@@ -201,4 +210,21 @@ fn readers_and_sql_say_what_they_take() {
         session.from_batches(Vec::new()),
         "from_batches needs a batch, one without rows will do: it tells the columns",
     );
+}
+
+#[test]
+fn an_error_that_main_returns_reads_well() {
+    let session = Session::new().unwrap();
+    let debug = |error: query::Error| format!("{error:?}");
+    assert_eq!(
+        debug(session.sql("select regoin\nfrom 'testdata/sales/*.csv'").unwrap_err()),
+        "column 'regoin' does not exist (<sql>, line 1); did you mean 'region'?"
+    );
+    let failing = session.sql("select 1 as n").unwrap().select([col("n") / lit(0)]).unwrap();
+    assert_eq!(
+        debug(failing.collect().unwrap_err()),
+        "division by zero; `x / nullif(y, 0)` gives NULL where y is zero"
+    );
+    let message = debug(sales().agg([avg(col("region"))]).unwrap_err());
+    assert!(message.contains("avg") && !message.contains("bug"), "{message}");
 }

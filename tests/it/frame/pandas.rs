@@ -142,10 +142,13 @@ fn windows() {
         let level = coalesce(vec![col("level"), lit(0)]);
         readings
             .window(&by().sort(["reading"]).rows(None, Some(0)), [sum(level).alias("so_far")])?
-            .window(&by().sort(["reading"]).rows(Some(2), Some(0)), [avg(col("wind")).alias("mean_of_3")])?
+            .window(
+                &by().sort(["reading"]).rows(Some(2), Some(0)),
+                [avg(col("wind")).alias("mean_of_3"), median("wind").alias("middle_of_3")],
+            )?
             .window(&by().sort([desc("reading")]), [row_number().alias("place")])?
             .window(&by().sort(["reading"]), [lag("level", 1).alias("before")])?
-            .select(["reading", "so_far", "mean_of_3", "place", "before"])?
+            .select(["reading", "so_far", "mean_of_3", "middle_of_3", "place", "before"])?
             .sort(["reading"])
     });
 }

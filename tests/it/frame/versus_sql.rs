@@ -10,7 +10,7 @@ use query::prelude::*;
 use super::Table;
 use crate::engine;
 
-const SEEDS: u64 = 6;
+const SEEDS: u64 = 12;
 const PARTITIONS: [usize; 3] = [1, 2, 7];
 
 /// A question: the frame that asks it, the SQL that does, and whether the order of rows is part of it.
