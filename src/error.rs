@@ -3,6 +3,7 @@
 //! An error says what was attempted, where (script, line, column) and, where something can be done
 //! about it, what. It is printed in one place only, by the command line (`cli::report`).
 
+use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use datafusion::error::DataFusionError;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Everything that can go wrong, by who has to act.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum Error {
     /// The command was called in a way that cannot work; nothing has run.
     #[error("{message}")]
@@ -59,8 +60,8 @@ pub enum Error {
     },
 }
 
-/// A statement that failed, with the place to point at.
-#[derive(Debug, thiserror::Error)]
+/// A statement, or a step of a DataFrame, that failed, with the place to point at.
+#[derive(thiserror::Error)]
 #[error("{message}")]
 pub struct StatementError {
     /// What went wrong, in one line without a full stop.
@@ -214,6 +215,31 @@ impl StatementError {
     pub fn with_label(mut self, label: impl Into<String>) -> Self {
         self.label = Some(label.into());
         self
+    }
+}
+
+/// For people too: it is what a program shows whose `main` returns the error.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let help = match self {
+            Self::Statement(statement) => return fmt::Debug::fmt(statement, f),
+            Self::Usage { help, .. } => help.clone(),
+            Self::Engine(error) => explain(error).help,
+            Self::Io { .. } | Self::BrokenPipe | Self::Interrupted { .. } | Self::Internal { .. } => None,
+        };
+        write!(f, "{self}")?;
+        help.map_or(Ok(()), |help| write!(f, "; {help}"))
+    }
+}
+
+impl fmt::Debug for StatementError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        if let Some(Place { script, span }) = &self.place {
+            let line = script.text[..span.start.min(script.text.len())].matches('\n').count() + 1;
+            write!(f, " ({}, line {line})", script.name)?;
+        }
+        self.help.iter().try_for_each(|help| write!(f, "; {help}"))
     }
 }
 

@@ -1,9 +1,12 @@
 //! Wires the floors together; the only thing that runs a plan.
 
+pub mod blocking;
 mod copy;
 mod describe;
 mod explain;
 mod names;
+mod frame;
+mod read;
 
 use std::sync::Arc;
 
@@ -29,12 +32,14 @@ use crate::frontend::summarize::SummarizePlanner;
 use crate::plan::checked::{CheckedArithmetic, GuardedFilters, with_checked_rules, with_guarded_logic};
 use crate::plan::correlated::ExactSubqueries;
 use crate::plan::limits::with_offsets_first;
+use crate::plan::order::LastingOrder;
 use crate::plan::statistics::with_exact_statistics;
 use crate::plan::subquery::NullableScalarSubqueries;
 use crate::plan::truth::ThreeValued;
 use crate::source::{ExternalTables, Files};
 
-/// Tables, views, settings and functions that statements share.
+/// Tables, views, settings and functions that statements and frames share. Clones share them too.
+#[derive(Clone)]
 pub struct Session {
     context: SessionContext,
 }
@@ -80,6 +85,7 @@ impl Session {
             .with_analyzer_rule(Arc::new(GuardedFilters))
             .with_optimizer_rules(with_checked_rules(Optimizer::new().rules))
             .with_physical_optimizer_rules(physical_rules())
+            .with_physical_optimizer_rule(Arc::new(LastingOrder))
             .build();
         functions::register(&mut state)?;
         for format in ["PARQUET", "CSV", "TSV", "JSON", "NDJSON", "AVRO", "ARROW"] {

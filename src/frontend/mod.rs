@@ -1,5 +1,6 @@
 //! What users write, turned into logical plans. Nothing here runs anything.
 
+pub mod frame;
 pub mod functions;
 pub mod sql;
 pub mod summarize;

@@ -3,6 +3,7 @@
 pub mod checked;
 pub mod correlated;
 pub mod limits;
+pub mod order;
 pub mod statistics;
 pub mod subquery;
 pub mod truth;

@@ -7,6 +7,7 @@ mod corrupt;
 mod engine;
 mod fixtures;
 mod shell;
+mod frame;
 mod slt;
 mod summarize;
 mod tidy;

@@ -213,7 +213,8 @@ fn unknown_column(
     failure
 }
 
-fn listed(names: &[String]) -> String {
+/// Names for a message, not too many.
+pub(crate) fn listed(names: &[String]) -> String {
     const SHOWN: usize = 12;
     let mut text = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
     if names.len() > SHOWN {
@@ -254,7 +255,7 @@ fn place_of_word(word: &str, statement: &Statement) -> Option<Place> {
 }
 
 /// The most similar of the names, if it is similar enough to have been meant.
-fn nearest(name: &str, names: &[String]) -> Option<String> {
+pub(crate) fn nearest(name: &str, names: &[String]) -> Option<String> {
     let wanted = name.to_lowercase();
     let score = |known: &String| strsim::normalized_damerau_levenshtein(&wanted, &known.to_lowercase());
     let best =

@@ -18,6 +18,7 @@ mod summarize;
 mod tokens;
 
 pub use diagnose::{Names, diagnose};
+pub(crate) use diagnose::{listed, nearest};
 pub use params::Params;
 pub use refuse::Functions;
 pub use split::{RawStatement, Split, split};

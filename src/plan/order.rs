@@ -1,0 +1,83 @@
+//! An order that was asked for lasts to the end.
+//!
+//! DataFusion keeps a sort that the result's order depends on, but may deal its rows out to several
+//! partitions again for the sake of a filter or a projection above it; the result then comes in the order
+//! in which partitions happen to be ready, and a limit above takes other rows. The stock rules protect
+//! only what stands right above the sort, which is all that plain SQL makes; DataFrames and pipes stack steps.
+//!
+//! ```text
+//! projection                         projection
+//!   round robin 1 → n      becomes     merge of sorted partitions
+//!     merge of sorted partitions         …
+//!       …
+//! ```
+
+use std::sync::Arc;
+
+use datafusion::common::Result;
+use datafusion::config::ConfigOptions;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
+use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitioning};
+
+/// Takes out the round robin between a result and the sort that its order comes from, if nothing in between
+/// makes another order. What is above the sort runs in one partition then. Runs after the stock rules.
+#[derive(Debug)]
+pub struct LastingOrder;
+
+impl PhysicalOptimizerRule for LastingOrder {
+    fn name(&self) -> &str {
+        "lasting_order"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(lasting(&plan)?.unwrap_or(plan))
+    }
+}
+
+/// The plan without the round robin; `None` if there is none to take out.
+fn lasting(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let children = plan.children();
+    let [child] = children.as_slice() else { return Ok(None) };
+    if deals_out_one(plan) {
+        return Ok(is_sorted(child).then(|| Arc::clone(child)));
+    }
+    // Of one partition, coalescing keeps the order.
+    if !keeps_order(plan) && !plan.is::<CoalescePartitionsExec>() {
+        return Ok(None);
+    }
+    match lasting(child)? {
+        Some(child) => replace_children_if_necessary(Arc::clone(plan), vec![child]).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn deals_out_one(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.downcast_ref::<RepartitionExec>().is_some_and(|repartition| {
+        matches!(repartition.partitioning(), Partitioning::RoundRobinBatch(_))
+            && repartition.input().output_partitioning().partition_count() == 1
+    })
+}
+
+/// Whether its rows come in the order of a sort below.
+fn is_sorted(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    if plan.is::<SortExec>() || plan.is::<SortPreservingMergeExec>() {
+        return true;
+    }
+    match plan.children().as_slice() {
+        [child] => keeps_order(plan) && is_sorted(child),
+        _ => false,
+    }
+}
+
+fn keeps_order(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.maintains_input_order() == [true] && !plan.is::<RepartitionExec>()
+}
