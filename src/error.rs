@@ -3,6 +3,8 @@
 //! An error says what was attempted, where (script, line, column) and, where something can be done
 //! about it, what. It is printed in one place only, by the command line (`cli::report`).
 
+mod resources;
+
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -10,6 +12,8 @@ use std::sync::Arc;
 
 use datafusion::arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
+
+pub use resources::{OUT_OF_MEMORY, Refusal, is_out_of_memory};
 
 /// Result of everything in this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -192,6 +196,9 @@ struct Explained {
 /// failures say what to do about them.
 fn explain(error: &DataFusionError) -> Explained {
     let root = error.find_root();
+    if let Some(refusal) = resources::explain(root) {
+        return refusal;
+    }
     if let DataFusionError::ArrowError(arrow, _) = root {
         match arrow.as_ref() {
             ArrowError::DivideByZero => return division_by_zero(),

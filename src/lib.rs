@@ -9,8 +9,10 @@ pub mod frontend;
 pub mod output;
 pub mod plan;
 pub mod source;
+pub mod memory;
 pub mod config;
 pub mod error;
+pub mod scratch;
 
 pub use error::{Error, Result};
 pub use session::Session;

@@ -1,13 +1,16 @@
 //! Wires the floors together; the only thing that runs a plan.
 
 mod copy;
+mod limits;
+mod rerun;
+
+pub use limits::SessionOptions;
 
 use std::sync::Arc;
 
 use datafusion::catalog::{DynamicFileCatalog, UrlTableFactory};
 use datafusion::common::TableReference;
 use datafusion::error::DataFusionError;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
 use datafusion::logical_expr::{DdlStatement, LogicalPlan, WriteOp};
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
@@ -15,10 +18,12 @@ use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 
 use sqlparser::ast::ObjectName;
 
-use crate::error::{Result, StatementError};
+use crate::error::{Result, StatementError, is_out_of_memory};
 use crate::frontend::functions;
 use crate::frontend::sql::{Functions, Names, Params, Statement, diagnose};
+use crate::memory::Resources;
 use crate::plan::checked::{CheckedArithmetic, GuardedLogic};
+use crate::plan::join_filter::NullableJoinFilters;
 use crate::plan::statistics::with_exact_statistics;
 use crate::plan::subquery::NullableScalarSubqueries;
 use crate::source::file::{self, Files};
@@ -26,6 +31,7 @@ use crate::source::file::{self, Files};
 /// Tables, views, settings and functions that statements share.
 pub struct Session {
     context: SessionContext,
+    resources: Arc<Resources>,
 }
 
 /// What a statement gives.
@@ -39,11 +45,20 @@ pub enum Outcome {
 }
 
 impl Session {
-    /// A session without tables.
+    /// A session without tables, with the default options.
     ///
     /// # Errors
     /// Settings that the engine refuses.
     pub fn new() -> Result<Self> {
+        Self::with_options(&SessionOptions::default())
+    }
+
+    /// A session without tables.
+    ///
+    /// # Errors
+    /// Options that cannot be had, settings that the engine refuses.
+    pub fn with_options(session_options: &SessionOptions) -> Result<Self> {
+        let resources = session_options.resources()?;
         let mut config = SessionConfig::new().with_information_schema(true);
         let options = config.options_mut();
         options.sql_parser.collect_spans = true;
@@ -51,16 +66,16 @@ impl Session {
         options.execution.time_zone = Some("+00:00".into());
         // `dir/**/*.csv` and folders mean files in subfolders as well.
         options.execution.listing_table_ignore_subdirectory = false;
-        // Listings kept for ever would hide files written since.
-        let runtime = RuntimeEnvBuilder::new().with_object_list_cache_limit(0).build_arc()?;
+        limits::fit(&mut config, &resources)?;
 
         let mut state = SessionStateBuilder::new()
             .with_config(config)
-            .with_runtime_env(runtime)
+            .with_runtime_env(limits::runtime(&resources)?)
             .with_default_features()
             .with_analyzer_rule(Arc::new(NullableScalarSubqueries))
             .with_analyzer_rule(Arc::new(CheckedArithmetic))
             .with_physical_optimizer_rules(with_exact_statistics(PhysicalOptimizer::new().rules))
+            .with_physical_optimizer_rule(Arc::new(NullableJoinFilters))
             .with_physical_optimizer_rule(Arc::new(GuardedLogic))
             .build();
         functions::register(&mut state)?;
@@ -72,7 +87,12 @@ impl Session {
             SessionStateBuilder::new_from_existing(state).with_catalog_list(Arc::new(catalogs)).build();
         let context = SessionContext::new_with_state(state);
         files.attach(&context);
-        Ok(Self { context })
+        Ok(Self { context, resources })
+    }
+
+    /// The memory and temporary files that the session's queries may take.
+    pub fn resources(&self) -> &Arc<Resources> {
+        &self.resources
     }
 
     /// The functions by kind, for the checks that come before planning.
@@ -122,14 +142,24 @@ impl Session {
 
     async fn execute(&self, plan: LogicalPlan, returns_rows: bool) -> Result<Outcome, Failure> {
         self.check(&plan).await?;
-        if let LogicalPlan::Copy(_) = &plan {
-            return Ok(Outcome::Written(copy::run(&self.context, plan).await?));
+        if limits::set(&self.context, &self.resources, &plan)? {
+            return Ok(Outcome::Done);
         }
-        let frame = self.context.execute_logical_plan(plan).await?;
         if returns_rows {
-            return Ok(Outcome::Rows(frame.execute_stream().await?));
+            return Ok(Outcome::Rows(rerun::rows(&self.context, plan).await?));
         }
-        written(frame).await
+        let held_before = self.context.runtime_env().memory_pool.reserved();
+        let refused = match carry_out(&self.context, plan.clone()).await {
+            Err(Failure::Engine(error)) if is_out_of_memory(&error) => error,
+            done => return done,
+        };
+        match rerun::second_attempt(&self.context, &plan, held_before).await {
+            None => Err(refused.into()),
+            Some(context) => carry_out(&context, plan).await.map_err(|error| match error {
+                Failure::Engine(error) => rerun::better(refused, error).into(),
+                Failure::Own(_) => error,
+            }),
+        }
     }
 
     /// Refuses plans that the engine would carry out in another sense.
@@ -257,6 +287,14 @@ fn names_column(error: &DataFusionError, columns: &[String]) -> bool {
         },
         _ => false,
     }
+}
+
+/// Carries out a plan for its effect.
+async fn carry_out(context: &SessionContext, plan: LogicalPlan) -> Result<Outcome, Failure> {
+    if let LogicalPlan::Copy(_) = &plan {
+        return Ok(Outcome::Written(copy::run(context, plan).await?));
+    }
+    written(context.execute_logical_plan(plan).await?).await
 }
 
 async fn written(frame: DataFrame) -> Result<Outcome, Failure> {

@@ -16,8 +16,8 @@ use crate::error::{Error, Result};
 const STACK_BYTES: usize = 64 * 1024 * 1024;
 
 /// Runs the command line and gives the process's exit code: 0 done, 1 a statement failed, 2 wrong usage,
-/// 130 Ctrl-C.
-pub fn main() -> ExitCode {
+/// 130 Ctrl-C. `fit_allocator` is told the limit of memory in bytes before anything runs.
+pub fn main(fit_allocator: fn(usize)) -> ExitCode {
     let args = match args::parse() {
         Ok(args) => args,
         Err(code) => return code,
@@ -28,7 +28,7 @@ pub fn main() -> ExitCode {
     let outcome = thread::Builder::new()
         .name("query".into())
         .stack_size(STACK_BYTES)
-        .spawn(move || run::main(args, reporter))
+        .spawn(move || run::main(args, fit_allocator, reporter))
         .map_err(|source| Error::io("start a thread for", "query", source))
         .and_then(|thread| thread.join().map_err(|panic| run::panicked(panic.as_ref())));
     match outcome {

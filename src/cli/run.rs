@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::{FutureExt, StreamExt};
@@ -16,7 +17,7 @@ use super::{STACK_BYTES, guarded, script};
 use crate::error::{Error, Result};
 use crate::frontend::sql::{Params, RawStatement, Split, split};
 use crate::output::staging;
-use crate::session::{Outcome, Session, located};
+use crate::session::{Outcome, Session, SessionOptions, located};
 
 /// How long a stopped query may take to end, and how long if it has half a file to take away. What it
 /// leaves all the same, the next write sweeps.
@@ -25,12 +26,16 @@ fn cleanup_time_max() -> Duration {
 }
 
 /// Runs everything that the arguments ask for; gives the exit code.
-pub(super) fn main(args: Args, reporter: Reporter) -> u8 {
+pub(super) fn main(args: Args, fit_allocator: fn(usize), reporter: Reporter) -> u8 {
     match guarded(|| prepare(args)) {
         Ok(Prepared { workers, supervisor, job }) => {
+            let resources = Arc::clone(job.session.resources());
+            fit_allocator(resources.memory_bytes());
             let work = workers.spawn(job.run(reporter));
             let code = supervisor.block_on(supervise(work, reporter));
             workers.shutdown_background();
+            // Tasks that have not ended yet cannot make files any more.
+            resources.close();
             code
         }
         Err(error) => reporter.fail(&error),
@@ -64,7 +69,7 @@ struct Prepared {
 fn prepare(args: Args) -> Result<Prepared> {
     let output = Output::new(&args)?;
     let mut splits: Vec<Split> = script::read_all(args.inputs)?.iter().map(split).collect();
-    let session = Session::new()?;
+    let session = Session::with_options(&SessionOptions { limits: args.limits.clone() })?;
     let statements = || splits.iter().flat_map(|split| &split.statements);
     args.params.check(statements())?;
     if output.takes_one() {
