@@ -87,3 +87,13 @@ fn a_join_that_can_only_be_a_hash_join_is_refused_by_name() {
     assert!(error.starts_with("error: out of memory: the limit of 48.0 MB"), "{error}");
     assert!(error.contains("hash join ("), "{error}");
 }
+
+#[test]
+fn the_plan_that_gave_the_rows_is_the_one_that_explain_analyze_shows() {
+    let sql =
+        format!("explain analyze {} select count(a.text < b.text) as n from a join b on a.k = b.k", sides());
+    for (limit, join) in [("8GB", "HashJoinExec"), (LIMIT, "SortMergeJoinExec")] {
+        let plan = Small::new(limit).sql(&sql).rows();
+        assert!(plan.contains(join), "{limit}: {plan}");
+    }
+}
