@@ -86,7 +86,9 @@ impl SpillRoom {
         let used = shown(self.bytes_max.load(Ordering::Relaxed));
         let folder = self.parent.display();
         let message = format!("the temporary files in '{folder}' have reached {used} (--max-temp-size)");
-        Refusal::new(message, "raise --max-temp-size, or raise --memory-limit so that less has to go to disk")
+        let help = "raise --max-temp-size, choose a larger disk with --temp-dir, or raise --memory-limit so that less \
+             has to go there";
+        Refusal::new(message, help)
     }
 }
 
