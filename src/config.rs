@@ -17,6 +17,32 @@ pub fn state_dir() -> Option<PathBuf> {
     Xdg::new().ok()?.state_dir().map(|folder| folder.join("query"))
 }
 
+/// The limit of memory, `QUERY_MEMORY_LIMIT`, as it is written; `--memory-limit` beats it.
+pub fn memory_limit() -> Option<String> {
+    text("QUERY_MEMORY_LIMIT")
+}
+
+/// The limit of temporary files, `QUERY_MAX_TEMP_SIZE`, as it is written; `--max-temp-size` beats it.
+pub fn max_temp_size() -> Option<String> {
+    text("QUERY_MAX_TEMP_SIZE")
+}
+
+/// The folder for temporary files that the user chose, `QUERY_TEMP_DIR`; `--temp-dir` beats it.
+pub fn chosen_temp_dir() -> Option<PathBuf> {
+    env::var_os("QUERY_TEMP_DIR").filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// The system's folder for temporary files (`TMPDIR`).
+pub fn temp_dir() -> PathBuf {
+    env::temp_dir()
+}
+
+/// A variable that is set and not empty. What is no text is kept recognisable for the message about it.
+fn text(name: &str) -> Option<String> {
+    let value = env::var_os(name).filter(|value| !value.is_empty())?;
+    Some(value.to_string_lossy().into_owned())
+}
+
 /// When to colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ColorChoice {

@@ -4,6 +4,8 @@
 //! about it, what. It is printed in one place only, by the command line (`cli::report`).
 
 use std::fmt;
+mod resources;
+
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -11,6 +13,8 @@ use std::sync::Arc;
 
 use datafusion::arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
+
+pub use resources::{OUT_OF_MEMORY, Refusal, is_out_of_memory};
 
 /// Result of everything in this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -280,6 +284,9 @@ fn explain(error: &DataFusionError) -> Explained {
         return Explained { message: file.to_string(), help: file.help.clone() };
     }
     let root = error.find_root();
+    if let Some(refusal) = resources::explain(root) {
+        return refusal;
+    }
     if let DataFusionError::ArrowError(arrow, _) = root {
         match arrow.as_ref() {
             ArrowError::DivideByZero => return division_by_zero(),

@@ -9,8 +9,10 @@ pub mod frontend;
 pub mod output;
 pub mod plan;
 pub mod source;
+pub mod memory;
 pub mod config;
 pub mod error;
+pub mod scratch;
 
 /// The engine that plans are made of, for its types: Arrow's are in `datafusion::arrow`.
 pub use datafusion;

@@ -1,10 +1,9 @@
 //! The `query` command: runs the command line and maps its outcome to an exit code.
 
+mod allocator;
+
 use std::process::ExitCode;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
-    query::cli::main()
+    query::cli::main(allocator::fit)
 }

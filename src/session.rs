@@ -7,6 +7,10 @@ mod explain;
 mod names;
 mod frame;
 mod read;
+mod limits;
+mod rerun;
+
+pub use limits::SessionOptions;
 
 use std::sync::Arc;
 
@@ -14,7 +18,6 @@ use datafusion::catalog::{DynamicFileCatalog, UrlTableFactory};
 use datafusion::common::TableReference;
 use datafusion::common::format::ExplainFormat;
 use datafusion::error::DataFusionError;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
 use datafusion::logical_expr::{DdlStatement, LogicalPlan, WriteOp};
 use datafusion::optimizer::Optimizer;
@@ -25,12 +28,14 @@ use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use sqlparser::ast::ObjectName;
 
 use crate::config::QueryOptions;
-use crate::error::{Result, StatementError};
+use crate::error::{Result, StatementError, is_out_of_memory};
 use crate::frontend::functions;
 use crate::frontend::sql::{Functions, Names, Params, Statement, diagnose};
 use crate::frontend::summarize::SummarizePlanner;
+use crate::memory::Resources;
 use crate::plan::checked::{CheckedArithmetic, GuardedFilters, with_checked_rules, with_guarded_logic};
 use crate::plan::correlated::ExactSubqueries;
+use crate::plan::join_filter::NullableJoinFilters;
 use crate::plan::limits::with_offsets_first;
 use crate::plan::order::LastingOrder;
 use crate::plan::statistics::with_exact_statistics;
@@ -42,6 +47,7 @@ use crate::source::{ExternalTables, Files};
 #[derive(Clone)]
 pub struct Session {
     context: SessionContext,
+    resources: Arc<Resources>,
 }
 
 /// What a statement gives.
@@ -55,11 +61,20 @@ pub enum Outcome {
 }
 
 impl Session {
-    /// A session without tables.
+    /// A session without tables, with the default options.
     ///
     /// # Errors
     /// Settings that the engine refuses.
     pub fn new() -> Result<Self> {
+        Self::with_options(&SessionOptions::default())
+    }
+
+    /// A session without tables.
+    ///
+    /// # Errors
+    /// Options that cannot be had, settings that the engine refuses.
+    pub fn with_options(session_options: &SessionOptions) -> Result<Self> {
+        let resources = session_options.resources()?;
         let mut config =
             SessionConfig::new().with_information_schema(true).with_option_extension(QueryOptions::default());
         let options = config.options_mut();
@@ -70,12 +85,12 @@ impl Session {
         options.execution.time_zone = Some("+00:00".into());
         // `dir/**/*.csv` and folders mean files in subfolders as well.
         options.execution.listing_table_ignore_subdirectory = false;
-        // Listings kept for ever would hide files written since.
-        let runtime = RuntimeEnvBuilder::new().with_object_list_cache_limit(0).build_arc()?;
+        limits::fit(&mut config, &resources)?;
+        config.set_extension(Arc::clone(&resources));
 
         let mut state = SessionStateBuilder::new()
             .with_config(config)
-            .with_runtime_env(runtime)
+            .with_runtime_env(limits::runtime(&resources)?)
             .with_default_features()
             .with_analyzer_rule(Arc::new(ThreeValued))
             .with_analyzer_rule(Arc::new(ExactSubqueries))
@@ -86,6 +101,7 @@ impl Session {
             .with_optimizer_rules(with_checked_rules(Optimizer::new().rules))
             .with_physical_optimizer_rules(physical_rules())
             .with_physical_optimizer_rule(Arc::new(LastingOrder))
+            .with_physical_optimizer_rule(Arc::new(NullableJoinFilters))
             .build();
         functions::register(&mut state)?;
         for format in ["PARQUET", "CSV", "TSV", "JSON", "NDJSON", "AVRO", "ARROW"] {
@@ -100,7 +116,12 @@ impl Session {
         let context = SessionContext::new_with_state(state);
         files.attach(&context);
         crate::source::functions::register(&context);
-        Ok(Self { context })
+        Ok(Self { context, resources })
+    }
+
+    /// The memory and temporary files that the session's queries may take.
+    pub fn resources(&self) -> &Arc<Resources> {
+        &self.resources
     }
 
     /// The functions by kind, for the checks that come before planning.
@@ -155,14 +176,24 @@ impl Session {
     async fn execute(&self, plan: LogicalPlan, returns_rows: bool) -> Result<Outcome, Failure> {
         let plan = explain::prepare(plan)?;
         self.check(&plan).await?;
-        if let LogicalPlan::Copy(_) = &plan {
-            return Ok(Outcome::Written(copy::run(&self.context, plan).await?));
+        if limits::set(&self.context, &self.resources, &plan)? {
+            return Ok(Outcome::Done);
         }
-        let frame = self.context.execute_logical_plan(plan).await?;
         if returns_rows {
-            return Ok(Outcome::Rows(frame.execute_stream().await?));
+            return Ok(Outcome::Rows(rerun::rows(&self.context, plan).await?));
         }
-        written(frame).await
+        let held_before = self.context.runtime_env().memory_pool.reserved();
+        let refused = match carry_out(&self.context, plan.clone()).await {
+            Err(Failure::Engine(error)) if is_out_of_memory(&error) => error,
+            done => return done,
+        };
+        match rerun::second_attempt(&self.context, &plan, held_before).await {
+            None => Err(refused.into()),
+            Some(context) => carry_out(&context, plan).await.map_err(|error| match error {
+                Failure::Engine(error) => rerun::better(refused, error).into(),
+                Failure::Own(_) => error,
+            }),
+        }
     }
 
     /// Refuses plans that the engine would carry out in another sense.
@@ -289,6 +320,14 @@ fn names_column(error: &DataFusionError, columns: &[String]) -> bool {
         },
         _ => false,
     }
+}
+
+/// Carries out a plan for its effect.
+async fn carry_out(context: &SessionContext, plan: LogicalPlan) -> Result<Outcome, Failure> {
+    if let LogicalPlan::Copy(_) = &plan {
+        return Ok(Outcome::Written(copy::run(context, plan).await?));
+    }
+    written(context.execute_logical_plan(plan).await?).await
 }
 
 async fn written(frame: DataFrame) -> Result<Outcome, Failure> {

@@ -9,9 +9,10 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use super::data::Data;
-use crate::config::ColorChoice;
+use crate::config::{self, ColorChoice};
 use crate::error::{Error, Result};
 use crate::frontend::sql::Params;
+use crate::memory::{Limits, temp_bytes};
 use crate::output::Format;
 
 /// Run SQL over CSV, Parquet and JSON files: in a shell on a terminal, or from a script
@@ -72,6 +73,15 @@ struct Shared {
     /// Rows of a table to show, 0: all [default: 40 on a terminal]
     #[arg(long, global = true, value_name = "N")]
     max_rows: Option<usize>,
+    /// Memory for queries, as 512MB, 1.5GiB or 50% of what the process may use [default: 75%]
+    #[arg(long, global = true, value_name = "SIZE")]
+    memory_limit: Option<String>,
+    /// The folder for temporary files of queries that outgrow the memory [default: the system's]
+    #[arg(long, global = true, value_name = "DIR")]
+    temp_dir: Option<PathBuf>,
+    /// Room for temporary files, as 10GB; 0 for none [default: 90% of what is free there]
+    #[arg(long, global = true, value_name = "SIZE")]
+    max_temp_size: Option<String>,
     /// Say nothing but errors on standard error
     #[arg(short, long, global = true)]
     quiet: bool,
@@ -103,6 +113,7 @@ pub(super) struct Args {
     pub(super) output: Option<PathBuf>,
     pub(super) keep_going: bool,
     pub(super) max_rows: Option<usize>,
+    pub(super) limits: Limits,
     pub(super) quiet: bool,
     pub(super) color: ColorChoice,
 }
@@ -159,6 +170,7 @@ fn mean(cli: Cli, matches: &ArgMatches) -> Result<Args> {
     if inputs.iter().filter(|input| matches!(input, Input::Stdin)).count() > 1 {
         return Err(Error::usage("standard input can be read only once"));
     }
+    let limits = limits(&shared)?;
     Ok(Args {
         inputs,
         data,
@@ -168,8 +180,20 @@ fn mean(cli: Cli, matches: &ArgMatches) -> Result<Args> {
         output: shared.output,
         keep_going: shared.keep_going,
         max_rows: shared.max_rows,
+        limits,
         quiet: shared.quiet,
         color: color(shared.color),
+    })
+}
+
+/// The limits of memory and disk: flags, else the environment.
+fn limits(shared: &Shared) -> Result<Limits> {
+    let memory = shared.memory_limit.clone().or_else(config::memory_limit);
+    let size = shared.max_temp_size.clone().or_else(config::max_temp_size);
+    Ok(Limits {
+        memory: memory.map(|text| text.parse()).transpose()?,
+        temp_dir: shared.temp_dir.clone().or_else(config::chosen_temp_dir),
+        temp_bytes_max: size.map(|text| temp_bytes(&text)).transpose()?,
     })
 }
 

@@ -20,8 +20,8 @@ use crate::error::{Error, Result};
 const STACK_BYTES: usize = 64 * 1024 * 1024;
 
 /// Runs the command line and gives the process's exit code: 0 done, 1 a statement failed, 2 wrong usage,
-/// 130 Ctrl-C, 143 a polite kill.
-pub fn main() -> ExitCode {
+/// 130 Ctrl-C, 143 a polite kill. `fit_allocator` is told the limit of memory in bytes before anything runs.
+pub fn main(fit_allocator: fn(usize)) -> ExitCode {
     let args = match args::parse() {
         Ok(args) => args,
         Err(code) => return code,
@@ -32,7 +32,10 @@ pub fn main() -> ExitCode {
     let outcome = thread::Builder::new()
         .name("query".into())
         .stack_size(STACK_BYTES)
-        .spawn(move || if args.is_shell { shell::main(args, reporter) } else { run::main(args, reporter) })
+        .spawn(move || match args.is_shell {
+            true => shell::main(args, fit_allocator, reporter),
+            false => run::main(args, fit_allocator, reporter),
+        })
         .map_err(|source| Error::io("start a thread for", "query", source))
         .and_then(|thread| thread.join().map_err(|panic| supervise::panicked(panic.as_ref())));
     match outcome {

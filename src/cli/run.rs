@@ -17,12 +17,14 @@ use super::supervise::{self, Ended, Signals, Stop, cleanup_time_max, panicked, s
 use super::{guarded, script};
 use crate::error::{Error, Result};
 use crate::frontend::sql::RawStatement;
-use crate::session::Session;
+use crate::session::{Session, SessionOptions};
 
 /// Runs everything that the arguments ask for; gives the exit code.
-pub(super) fn main(args: Args, reporter: Reporter) -> u8 {
+pub(super) fn main(args: Args, fit_allocator: fn(usize), reporter: Reporter) -> u8 {
     match guarded(|| prepare(args)) {
         Ok(Prepared { workers, supervisor, mut signals, job }) => {
+            let resources = Arc::clone(job.desk.session.resources());
+            fit_allocator(resources.memory_bytes());
             let stop = Stop::default();
             let work = workers.spawn(job.run(reporter, stop.clone()));
             let say = |signal: supervise::Signal| {
@@ -32,6 +34,8 @@ pub(super) fn main(args: Args, reporter: Reporter) -> u8 {
             };
             let ended = supervisor.block_on(supervise(work, &mut signals, &stop, say, cleanup_time_max));
             workers.shutdown_background();
+            // Tasks that have not ended yet cannot make files any more.
+            resources.close();
             match ended {
                 Ended::Done(code) => code,
                 Ended::Panicked(error) => reporter.fail(&error),
@@ -59,7 +63,7 @@ struct Prepared {
 fn prepare(args: Args) -> Result<Prepared> {
     let output = Output::new(&args)?;
     let mut scripts = script::read_all(args.inputs)?;
-    let session = Session::new()?;
+    let session = Session::with_options(&SessionOptions { limits: args.limits.clone() })?;
     let mut first = Vec::new();
     match args.data {
         Some(data) if scripts.is_empty() => scripts.push(data.rows()),

@@ -4,20 +4,16 @@
 //! into place at the end. The folder is locked for as long as its process lives: a folder without a
 //! lock was left behind by a process that was killed, and the next write beside it sweeps it away.
 
-use std::collections::hash_map::RandomState;
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, DirBuilder, File};
-use std::hash::{BuildHasher, Hasher};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::error::{Error, Result};
+use crate::scratch::{self, Folder};
 
 const MARK: &str = ".query-staging-";
-/// Names taken by others, or swept between creation and lock, are tried again this often.
-const TRIES: usize = 16;
 /// A file system's limit is 255 bytes a name; the staging folder's own suffix has to fit as well.
 const NAME_CHARS_MAX: usize = 50;
 
@@ -33,9 +29,9 @@ pub fn is_open() -> bool {
 #[derive(Debug)]
 pub struct Staging {
     target: PathBuf,
-    folder: PathBuf,
-    /// Held open: its lock says that this process lives.
-    _lock: File,
+    folder: Folder,
+    /// After the folder, so that it is counted until it is gone.
+    _open: Open,
 }
 
 impl Staging {
@@ -49,26 +45,15 @@ impl Staging {
             Some(parent) if parent != Path::new("") => parent,
             _ => Path::new("."),
         };
-        sweep(parent);
-        for _ in 0..TRIES {
-            let folder = parent.join(staging_name(name));
-            match claim(&folder) {
-                Ok(Some(lock)) => {
-                    OPEN.fetch_add(1, Ordering::SeqCst);
-                    return Ok(Self { target, folder, _lock: lock });
-                }
-                Ok(None) => {}
-                Err(source) => return Err(Error::io("write beside", &target, source)),
-            }
-        }
-        let source =
-            io::Error::new(io::ErrorKind::AlreadyExists, "every name for a temporary folder is taken");
-        Err(Error::io("write beside", &target, source))
+        scratch::sweep(parent, |name| name.starts_with('.') && name.contains(MARK));
+        let folder = Folder::create(parent, || staging_name(name))
+            .map_err(|source| Error::io("write beside", &target, source))?;
+        Ok(Self { target, folder, _open: Open::count() })
     }
 
     /// Where to write: a path with the target's own name, so that its extension still tells the format.
     pub fn path(&self) -> PathBuf {
-        self.folder.join(self.target.file_name().unwrap_or_default())
+        self.folder.path().join(self.target.file_name().unwrap_or_default())
     }
 
     /// Where the output will be.
@@ -94,16 +79,19 @@ impl Staging {
     }
 }
 
-impl Drop for Staging {
+/// One of [`OPEN`].
+#[derive(Debug)]
+struct Open;
+
+impl Open {
+    fn count() -> Self {
+        OPEN.fetch_add(1, Ordering::SeqCst);
+        Self
+    }
+}
+
+impl Drop for Open {
     fn drop(&mut self) {
-        // Tasks of a stopped query may still be creating files: what cannot be removed now is swept
-        // by the next write beside it.
-        for _ in 0..TRIES {
-            match fs::remove_dir_all(&self.folder) {
-                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
-                _ => break,
-            }
-        }
         OPEN.fetch_sub(1, Ordering::SeqCst);
     }
 }
@@ -120,38 +108,7 @@ fn follow(path: &Path) -> Result<PathBuf> {
 
 fn staging_name(target: &OsStr) -> OsString {
     let short: String = target.to_string_lossy().chars().take(NAME_CHARS_MAX).collect();
-    OsString::from(format!(".{short}{MARK}{:016x}", RandomState::new().build_hasher().finish()))
-}
-
-/// Creates and locks a folder; `None` if another process took or swept it in between.
-fn claim(folder: &Path) -> io::Result<Option<File>> {
-    match DirBuilder::new().mode(0o700).create(folder) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
-        Err(error) => return Err(error),
-    }
-    let Ok(lock) = File::open(folder) else { return Ok(None) };
-    if lock.try_lock().is_err() || !folder.exists() {
-        return Ok(None);
-    }
-    Ok(Some(lock))
-}
-
-/// Removes what killed processes left in a folder. Best effort: others may be doing the same.
-fn sweep(parent: &Path) {
-    let Ok(entries) = fs::read_dir(parent) else { return };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        if !name.starts_with('.') || !name.contains(MARK) {
-            continue;
-        }
-        if let Ok(lock) = File::open(entry.path())
-            && lock.try_lock().is_ok()
-        {
-            drop(fs::remove_dir_all(entry.path()));
-        }
-    }
+    OsString::from(format!(".{short}{MARK}{}", scratch::random_suffix()))
 }
 
 fn merge(from: &Path, into: &Path) -> io::Result<()> {
@@ -217,8 +174,8 @@ mod tests {
         let living = Staging::beside(&room.path().join("a.csv")).unwrap();
         assert!(!dead.exists());
         let other = Staging::beside(&room.path().join("b.csv")).unwrap();
-        assert!(living.folder.exists());
-        assert!(other.folder.exists());
+        assert!(living.folder.path().exists());
+        assert!(other.folder.path().exists());
     }
 
     #[test]

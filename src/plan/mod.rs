@@ -4,6 +4,7 @@ pub mod checked;
 pub mod correlated;
 pub mod limits;
 pub mod order;
+pub mod join_filter;
 pub mod statistics;
 pub mod subquery;
 pub mod truth;

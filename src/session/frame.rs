@@ -14,6 +14,7 @@ use futures::{StreamExt, TryStreamExt};
 use super::{Failure, Outcome, Session};
 use crate::error::{Error, Result, StatementError};
 use crate::frontend::frame::{DataFrame, Partitioned};
+use crate::memory::Resources;
 use crate::output::{Format, Limits, Sink};
 
 /// Rows that `show` shows: the first and the last of more.
@@ -246,7 +247,9 @@ async fn run(context: &SessionContext, plan: LogicalPlan, returns_rows: bool) ->
         let message = "async frames run inside a tokio runtime: use query::blocking outside of one";
         return Err(StatementError::new(message, None).into());
     }
-    let session = Session { context: context.clone() };
+    let resources = context.state().config().get_extension::<Resources>();
+    let resources = resources.ok_or_else(|| internal("the frame's session has no resources"))?;
+    let session = Session { context: context.clone(), resources };
     session.execute(plan, returns_rows).await.map_err(|failure| match failure {
         Failure::Engine(error) => Error::Engine(error),
         Failure::Own(error) => error,

@@ -48,15 +48,16 @@ impl<E: std::fmt::Debug> IntoBatch for Result<RecordBatch, E> {
     }
 }
 
-fn generate(folder: &Path) {
-    write(folder, "region", RegionArrow::new(gen_::RegionGenerator::new(SCALE, 1, 1)));
-    write(folder, "nation", NationArrow::new(gen_::NationGenerator::new(SCALE, 1, 1)));
-    write(folder, "supplier", SupplierArrow::new(gen_::SupplierGenerator::new(SCALE, 1, 1)));
-    write(folder, "customer", CustomerArrow::new(gen_::CustomerGenerator::new(SCALE, 1, 1)));
-    write(folder, "part", PartArrow::new(gen_::PartGenerator::new(SCALE, 1, 1)));
-    write(folder, "partsupp", PartSuppArrow::new(gen_::PartSuppGenerator::new(SCALE, 1, 1)));
-    write(folder, "orders", OrderArrow::new(gen_::OrderGenerator::new(SCALE, 1, 1)));
-    write(folder, "lineitem", LineItemArrow::new(gen_::LineItemGenerator::new(SCALE, 1, 1)));
+/// Writes the eight tables at a scale, a Parquet file each.
+pub(crate) fn generate(folder: &Path, scale: f64) {
+    write(folder, "region", RegionArrow::new(gen_::RegionGenerator::new(scale, 1, 1)));
+    write(folder, "nation", NationArrow::new(gen_::NationGenerator::new(scale, 1, 1)));
+    write(folder, "supplier", SupplierArrow::new(gen_::SupplierGenerator::new(scale, 1, 1)));
+    write(folder, "customer", CustomerArrow::new(gen_::CustomerGenerator::new(scale, 1, 1)));
+    write(folder, "part", PartArrow::new(gen_::PartGenerator::new(scale, 1, 1)));
+    write(folder, "partsupp", PartSuppArrow::new(gen_::PartSuppGenerator::new(scale, 1, 1)));
+    write(folder, "orders", OrderArrow::new(gen_::OrderGenerator::new(scale, 1, 1)));
+    write(folder, "lineitem", LineItemArrow::new(gen_::LineItemGenerator::new(scale, 1, 1)));
 }
 
 /// A file of `testdata/tpch/sf0.1`: names, types, rows. Text is quoted there, NULL is nothing at all.
@@ -130,7 +131,7 @@ fn number(text: &str) -> f64 {
 #[test]
 fn all_queries_answer_as_duckdb_does() {
     let room = tempfile::tempdir().unwrap();
-    generate(room.path());
+    generate(room.path(), SCALE);
     let runtime = engine::runtime();
     let session = Session::new().unwrap();
     for file in fs::read_dir(room.path()).unwrap() {

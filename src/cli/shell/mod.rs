@@ -37,7 +37,7 @@ use crate::config::ColorChoice;
 use crate::error::{Error, Result};
 use crate::frontend::sql::RawStatement;
 use crate::output::staging;
-use crate::session::Session;
+use crate::session::{Session, SessionOptions};
 
 const PROMPT: &str = "query> ";
 /// A stopped query gets so much time before the prompt comes back without it.
@@ -46,9 +46,16 @@ const PATIENCE: Duration = Duration::from_millis(50);
 const COMPLETIONS_ASKED: usize = 100;
 
 /// Runs the shell until its user leaves; gives the exit code.
-pub(super) fn main(args: Args, reporter: Reporter) -> u8 {
+pub(super) fn main(args: Args, fit_allocator: fn(usize), reporter: Reporter) -> u8 {
     match guarded(|| Shell::open(args)) {
-        Ok(mut shell) => shell.run(),
+        Ok(mut shell) => {
+            let resources = Arc::clone(shell.desk.session.resources());
+            fit_allocator(resources.memory_bytes());
+            let code = shell.run();
+            // Tasks that have not ended yet cannot make files any more.
+            resources.close();
+            code
+        }
         Err(error) => reporter.fail(&error),
     }
 }
@@ -76,7 +83,7 @@ enum Flow {
 impl Shell {
     fn open(args: Args) -> Result<Self> {
         let output = Output::new(&args)?;
-        let session = Arc::new(Session::new()?);
+        let session = Arc::new(Session::with_options(&SessionOptions { limits: args.limits.clone() })?);
         let workers = supervise::workers()?;
         let (mut editor, printer) = editor(&args)?;
         let lookup = Lookup::new(Arc::clone(&session), workers.handle().clone());

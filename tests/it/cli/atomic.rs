@@ -129,7 +129,7 @@ fn a_file_that_cannot_be_written_says_why() {
 
 /// The command unable to write files larger than this, as on a full disk.
 #[expect(unsafe_code, reason = "std sets no limits")]
-fn limited(mut query: Query, bytes: u64) -> Query {
+pub(super) fn limited(mut query: Query, bytes: u64) -> Query {
     use std::os::unix::process::CommandExt;
     // SAFETY: both calls are safe between fork and exec; they touch nothing but the child.
     unsafe {

@@ -7,8 +7,10 @@ mod batch;
 mod deep;
 mod formats;
 mod inspect;
+mod memory;
 mod messages;
 mod params;
+mod peak;
 mod streaming;
 
 use std::ffi::OsStr;
@@ -27,7 +29,16 @@ const HANG: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(2);
 
 /// Variables that change what the command prints.
-const VARIABLES: [&str; 5] = ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "TERM", "RUST_BACKTRACE"];
+const VARIABLES: [&str; 8] = [
+    "NO_COLOR",
+    "CLICOLOR",
+    "CLICOLOR_FORCE",
+    "TERM",
+    "RUST_BACKTRACE",
+    "QUERY_MEMORY_LIMIT",
+    "QUERY_MAX_TEMP_SIZE",
+    "QUERY_TEMP_DIR",
+];
 
 /// A folder of its own, in which the command runs.
 struct Room(TempDir);

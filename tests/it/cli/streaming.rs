@@ -1,7 +1,6 @@
 //! Results of any length in little memory.
 
 use std::env;
-use std::fs;
 use std::time::Duration;
 
 use super::{Query, Room};
@@ -24,25 +23,10 @@ fn stream_rows(rows: u64) -> String {
     format!("select value as id, lpad(value::varchar, 100, '0') as text from generate_series(1, {rows})")
 }
 
-/// Runs a query to its end; gives the most memory that it ever held.
+/// Runs a query to its end, which is to be a good one; gives the most memory that it ever held.
 fn peak(query: Query) -> u64 {
-    let mut running = query.hang(HANG_STREAM).start();
-    let status = format!("/proc/{}/status", running.child.id());
-    let mut most = 0;
-    let mut samples = 0;
-    // The kernel keeps the maximum itself, so that no peak falls between two looks; it is gone with the process.
-    while running.child.try_wait().unwrap().is_none() {
-        let text = fs::read_to_string(&status).unwrap_or_default();
-        if let Some(line) = text.lines().find_map(|line| line.strip_prefix("VmHWM:")) {
-            let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
-            most = most.max(kilobytes << 10);
-            samples += 1;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let done = running.wait();
+    let (most, done) = super::peak::peak(query.hang(HANG_STREAM));
     assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""));
-    assert!(samples > 10 && most > 10 << 20, "{samples} samples, {most} bytes: that is no measurement");
     most
 }
 
