@@ -12,6 +12,7 @@ mod rerun;
 
 pub use limits::SessionOptions;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use datafusion::catalog::{DynamicFileCatalog, UrlTableFactory};
@@ -41,7 +42,8 @@ use crate::plan::order::LastingOrder;
 use crate::plan::statistics::with_exact_statistics;
 use crate::plan::subquery::NullableScalarSubqueries;
 use crate::plan::truth::ThreeValued;
-use crate::source::{ExternalTables, Files};
+use crate::source::file::has_virtual_filename;
+use crate::source::{ExternalTables, Files, Lookup};
 
 /// Tables, views, settings and functions that statements and frames share. Clones share them too.
 #[derive(Clone)]
@@ -167,10 +169,29 @@ impl Session {
             return Err(self.diagnose(error, statement).await.into());
         }
         let ast = params.placed(statement);
-        match state.statement_to_plan(describe::query_of(&ast).unwrap_or(ast)).await {
+        let mut ast = describe::query_of(&ast).unwrap_or(ast);
+        let lookup = if statement.names_filename() { Lookup::NamedFiles } else { Lookup::Files };
+        if lookup == Lookup::NamedFiles {
+            let named = lookup.during(self.virtually_named(statement)).await;
+            Statement::hide_filename(&mut ast, &named);
+        }
+        match lookup.during(state.statement_to_plan(ast)).await {
             Ok(plan) => Ok(plan),
             Err(error) => Err(self.diagnose(error, statement).await.into()),
         }
+    }
+
+    /// The relations of a statement that have a column `filename` which `*` does not show.
+    async fn virtually_named(&self, statement: &Statement) -> HashSet<String> {
+        let mut names = HashSet::new();
+        for name in statement.relations() {
+            if let Ok(table) = self.context.table_provider(reference(&name)).await
+                && has_virtual_filename(table.as_ref())
+            {
+                names.insert(name.to_string());
+            }
+        }
+        names
     }
 
     async fn execute(&self, plan: LogicalPlan, returns_rows: bool) -> Result<Outcome, Failure> {
@@ -327,7 +348,9 @@ async fn carry_out(context: &SessionContext, plan: LogicalPlan) -> Result<Outcom
     if let LogicalPlan::Copy(_) = &plan {
         return Ok(Outcome::Written(copy::run(context, plan).await?));
     }
-    written(context.execute_logical_plan(plan).await?).await
+    // A table may have the name of a folder that is there; views and queries have found their files already.
+    let lookup = if matches!(plan, LogicalPlan::Ddl(_)) { Lookup::Nothing } else { Lookup::Files };
+    written(lookup.during(context.execute_logical_plan(plan)).await?).await
 }
 
 async fn written(frame: DataFrame) -> Result<Outcome, Failure> {

@@ -11,6 +11,7 @@ use datafusion::datasource::dynamic_file::DynamicListTableFactory;
 use datafusion::execution::SessionState;
 use datafusion::prelude::SessionContext;
 
+use super::Lookup;
 use super::find::find;
 pub use super::find::local_path;
 use super::format::{self, Format};
@@ -48,7 +49,8 @@ impl Files {
 #[async_trait]
 impl UrlTableFactory for Files {
     async fn try_new(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
-        if !looks_like_path(name) && !Path::new(name).exists() {
+        let is_none = !looks_like_path(name) && !Path::new(name).exists();
+        if is_none || Lookup::current() == Lookup::Nothing {
             return Ok(None);
         }
         let state = self.state()?;
@@ -63,6 +65,11 @@ impl UrlTableFactory for Files {
 /// data file.
 pub fn looks_like_path(name: &str) -> bool {
     name.contains(['/', '*', '?']) || Format::of_name(Path::new(name)).is_some()
+}
+
+/// Whether a table has the column `filename` although its files do not.
+pub fn has_virtual_filename(table: &dyn TableProvider) -> bool {
+    table.downcast_ref::<FileTable>().is_some_and(FileTable::has_filename)
 }
 
 /// Opens a file, the files that a pattern matches or the data files of a folder as one table.
@@ -94,7 +101,7 @@ async fn open_as(
         declared: None,
         keys: Vec::new(),
         order: Vec::new(),
-        filename: super::filename_is_wanted(),
+        filename: Lookup::current() == Lookup::NamedFiles,
     };
     Ok(Arc::new(FileTable::open(state, definition).await?))
 }

@@ -35,15 +35,29 @@ pub use find::{DataFile, find};
 pub use format::Format;
 
 tokio::task_local! {
-    static FILENAME: bool;
+    static LOOKUP: Lookup;
 }
 
-/// Does some planning in which tables of files have the virtual column `filename`, if that is wanted: the
-/// planner asks for tables by name only, so the wish has to travel beside it.
-pub async fn with_filename<T>(wanted: bool, planning: impl Future<Output = T>) -> T {
-    FILENAME.scope(wanted, planning).await
+/// What names that are no table's may mean. The engine asks for tables by name only, so this has to travel
+/// beside the name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Lookup {
+    /// Files.
+    #[default]
+    Files,
+    /// Files, with the virtual column `filename`.
+    NamedFiles,
+    /// Nothing: a table is to be made or dropped, and a file of its name has nothing to do with it.
+    Nothing,
 }
 
-fn filename_is_wanted() -> bool {
-    FILENAME.try_with(|wanted| *wanted).unwrap_or(false)
+impl Lookup {
+    /// Does some work in which names are looked up so.
+    pub async fn during<T>(self, work: impl Future<Output = T>) -> T {
+        LOOKUP.scope(self, work).await
+    }
+
+    fn current() -> Self {
+        LOOKUP.try_with(|lookup| *lookup).unwrap_or_default()
+    }
 }

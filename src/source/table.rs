@@ -91,8 +91,14 @@ impl FileTable {
     /// columns that no file has.
     pub(super) async fn open(state: &dyn Session, definition: Definition) -> Result<Self> {
         let schema = TableSchema::from(Arc::new(Schema::empty()));
+        let filename = definition.filename;
+        let definition = Definition { filename: false, ..definition };
         let mut table = Self { definition, schema, shapes: Mutex::default() };
-        let (fields, entries) = table.entries(state).await?;
+        let (mut fields, mut entries) = table.entries(state).await?;
+        if filename && !has_column(FILENAME, &fields, &entries) {
+            table.definition.filename = true;
+            (fields, entries) = table.entries(state).await?;
+        }
         let file_schema = match &table.definition.declared {
             Some(declared) => table.checked(declared, &entries)?,
             None => table.united(&fields, entries)?,
@@ -329,6 +335,11 @@ impl TableProvider for FileTable {
 }
 
 impl FileTable {
+    /// Whether there is a column `filename` that is not in the files.
+    pub(super) fn has_filename(&self) -> bool {
+        self.definition.filename
+    }
+
     /// Whether the paths have a key of this name.
     pub(super) fn has_key(&self, name: &str) -> bool {
         self.schema.table_partition_cols().iter().any(|key| key.name() == name)
@@ -339,6 +350,12 @@ impl FileTable {
         let keys: Vec<_> = self.schema.table_partition_cols().iter().map(|key| key.name().as_str()).collect();
         !keys.is_empty() && expr_applicable_for_cols(&keys, filter)
     }
+}
+
+fn has_column(name: &str, keys: &[FieldRef], entries: &[Entry]) -> bool {
+    let shapes = entries.iter().filter_map(|entry| entry.shape.as_ref().ok());
+    keys.iter().any(|key| key.name() == name)
+        || shapes.into_iter().any(|shape| shape.schema.index_of(name).is_ok())
 }
 
 /// The engine's scan with its decoders guarded.

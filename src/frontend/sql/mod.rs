@@ -7,6 +7,7 @@
 
 mod copy;
 mod diagnose;
+mod filename;
 mod friendly;
 mod from_first;
 mod params;

@@ -1,5 +1,6 @@
 //! One statement: its AST, and where everything in it stands.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use datafusion::error::DataFusionError;
@@ -11,7 +12,7 @@ use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan};
 
 use super::refuse::{self, Functions, Refusal};
 use super::split::RawStatement;
-use super::{byte_span, diagnose, friendly, from_first, summarize};
+use super::{byte_span, diagnose, filename, friendly, from_first, summarize};
 use crate::error::{Error, Place, Result, StatementError, lower_first};
 
 /// Nesting of parentheses, calls and subqueries that the parser accepts: the planner's time grows with the
@@ -150,6 +151,16 @@ impl Statement {
             Ast::CopyTo(copy) => copy.stored_as.as_deref(),
             Ast::Statement(_) | Ast::Explain(_) | Ast::CreateExternalTable(_) | Ast::Reset(_) => None,
         }
+    }
+
+    /// Whether some expression names the column `filename`.
+    pub fn names_filename(&self) -> bool {
+        filename::is_named(&self.ast)
+    }
+
+    /// Takes the virtual column `filename` out of each `*` over one of these relations.
+    pub fn hide_filename(ast: &mut Ast, relations: &HashSet<String>) {
+        filename::hide(ast, relations);
     }
 
     /// The columns that `* REPLACE` names, with the statement that plans only if each exists. The planner

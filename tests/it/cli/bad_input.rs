@@ -259,3 +259,13 @@ fn data_on_a_pipe_is_read_once_and_may_be_used_twice() {
     let error = room.query(["-c", "from '/dev/stdin'"]).input("").run().error(1);
     assert!(error.contains("'/dev/stdin' cannot be read: it is empty"), "{error}");
 }
+
+#[test]
+fn a_table_may_have_the_name_of_a_folder() {
+    let room = Room::new();
+    fs::create_dir(room.path("t")).unwrap();
+    room.write("t/x.csv", "b\n7\n");
+    let sql = "create table t as select 1 as a; select a from t; drop table t; create view t as select 2 as c; from t";
+    assert_eq!(room.sql(sql).rows(), "a\n1\nc\n2\n");
+    assert_eq!(room.sql("from 't'").rows(), "b\n7\n");
+}
