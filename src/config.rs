@@ -1,12 +1,13 @@
 //! What the environment says, and our own settings; the only reader of environment variables.
 
+use std::any::Any;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::{env, fmt};
 
 use bytesize::ByteSize;
-use datafusion::common::config::{ConfigExtension, ConfigField, Visit};
-use datafusion::common::{config_datafusion_err, extensions_options};
+use datafusion::common::config::{ConfigEntry, ConfigExtension, ExtensionOptions};
+use datafusion::common::config_datafusion_err;
 use datafusion::error::DataFusionError;
 use etcetera::BaseStrategy;
 use etcetera::base_strategy::Xdg;
@@ -73,16 +74,52 @@ impl ColorChoice {
     }
 }
 
-extensions_options! {
-    /// Our own settings, for `SET query.…`.
-    pub struct QueryOptions {
-        /// The longest record of a text file that is read; a longer one is an error before it is read whole.
-        pub max_row_bytes: Bytes, default = Bytes(64 << 20)
+/// Our own settings, for `SET query.…`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueryOptions {
+    /// The longest record of a text file that is read; a longer one is an error before it is read whole.
+    pub max_row_bytes: Bytes,
+}
+
+impl Default for QueryOptions {
+    fn default() -> Self {
+        Self { max_row_bytes: Bytes(64 << 20) }
     }
 }
 
 impl ConfigExtension for QueryOptions {
     const PREFIX: &'static str = "query";
+}
+
+// The engine's macro for this would list the settings without their prefix, so that SHOW would not find them.
+impl ExtensionOptions for QueryOptions {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+
+    fn cloned(&self) -> Box<dyn ExtensionOptions> {
+        Box::new(self.clone())
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<(), DataFusionError> {
+        match key {
+            "max_row_bytes" => self.max_row_bytes = value.parse()?,
+            _ => return Err(config_datafusion_err!("there is no setting '{}.{key}'", Self::PREFIX)),
+        }
+        Ok(())
+    }
+
+    fn entries(&self) -> Vec<ConfigEntry> {
+        vec![ConfigEntry {
+            key: format!("{}.max_row_bytes", Self::PREFIX),
+            value: Some(self.max_row_bytes.to_string()),
+            description: "the longest record of a text file that is read",
+        }]
+    }
 }
 
 /// A number of bytes, written as such or with a unit: `67108864`, `64MiB`, `64MB`.
@@ -102,17 +139,6 @@ impl FromStr for Bytes {
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         ByteSize(self.0).display().iec().fmt(f)
-    }
-}
-
-impl ConfigField for Bytes {
-    fn visit<V: Visit>(&self, visit: &mut V, key: &str, description: &'static str) {
-        visit.some(key, self, description);
-    }
-
-    fn set(&mut self, _: &str, value: &str) -> Result<(), DataFusionError> {
-        *self = value.parse()?;
-        Ok(())
     }
 }
 
