@@ -31,7 +31,7 @@ use tokio::sync::OnceCell;
 
 use super::avro::Blocks;
 use super::bytes::{DecodedStore, has_quoted_newlines};
-use super::format::{Format, Layout};
+use super::format::{Format, Layout, Text};
 use super::guard::{Opening, guarded_open, name_of};
 use super::shape::{Reader, Shape};
 
@@ -123,8 +123,8 @@ impl FileSource for ByName {
     }
 
     fn fmt_extra(&self, form: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
-        match (self.reader.format, form) {
-            (Format::Csv | Format::Tsv, DisplayFormatType::Default | DisplayFormatType::Verbose) => {
+        match (self.reader.format.text(), form) {
+            (Some(Text::Delimited), DisplayFormatType::Default | DisplayFormatType::Verbose) => {
                 write!(f, ", has_header={}", self.reader.csv.has_header.unwrap_or(true))
             }
             _ => Ok(()),
@@ -184,7 +184,7 @@ impl ReadPlan {
         };
         let columns = wanted.fields().iter().map(column).collect();
         let read = own.fields().iter().map(|field| match wanted.field_with_name(field.name()) {
-            Ok(wanted) if reader.format.is_text() => Arc::new(wanted.clone()),
+            Ok(wanted) if reader.format.text().is_some() => Arc::new(wanted.clone()),
             _ => Arc::clone(field),
         });
         Self {
@@ -228,14 +228,14 @@ impl FileOpener for Inner<'_> {
         let Opener { source, store, .. } = self.opener;
         let plan = self.plan.clone();
         let adapt = plan.clone();
-        let opening = match source.reader.format {
-            Format::Csv | Format::Tsv | Format::Json => {
+        let opening = match (source.reader.format.text(), source.reader.format) {
+            (Some(text), _) => {
                 let source = source.clone();
                 let store = Arc::clone(store);
-                async move { source.text(store, file, plan).await }.boxed()
+                async move { source.text(text, store, file, plan).await }.boxed()
             }
-            Format::Avro => self.avro(file),
-            Format::Arrow | Format::Parquet => self.arrow(file)?,
+            (None, Format::Avro) => self.avro(file),
+            (None, _) => self.arrow(file)?,
         };
         Ok(opening
             .map_ok(move |batches| {
@@ -282,6 +282,7 @@ impl ByName {
     /// The batches of a text file, or of a range of its lines.
     async fn text(
         self,
+        text: Text,
         store: Arc<dyn ObjectStore>,
         file: PartitionedFile,
         plan: ReadPlan,
@@ -314,14 +315,14 @@ impl ByName {
             }
         };
         let input = input.map_err(DataFusionError::from).boxed();
-        match self.reader.format {
-            Format::Json => {
+        match text {
+            Text::Json => {
                 let read = Arc::new(plan.read.project(&plan.places)?);
                 let decoder =
                     json::ReaderBuilder::new(read).with_batch_size(self.batch_size).build_decoder()?;
                 Ok(batches(input, JsonDecoder::new(decoder)))
             }
-            Format::Csv | Format::Tsv | Format::Parquet | Format::Avro | Format::Arrow => {
+            Text::Delimited => {
                 let header = header && self.reader.csv.has_header.unwrap_or(true);
                 let decoder = csv::ReaderBuilder::new(plan.read)
                     .with_format(self.reader.csv_format(header)?)

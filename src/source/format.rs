@@ -39,6 +39,15 @@ pub(super) struct Encoding {
     pub(super) layout: Layout,
 }
 
+/// Formats that are made of lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Text {
+    /// Values between delimiters.
+    Delimited,
+    /// An object per line.
+    Json,
+}
+
 /// The forms that one format may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Layout {
@@ -77,7 +86,7 @@ impl Format {
         let name = path.file_name()?.to_str()?.to_ascii_lowercase();
         let stem = [".gz", ".bz2", ".xz", ".zst"].into_iter().find_map(|ending| name.strip_suffix(ending));
         let (_, format) = FORMATS.into_iter().find(|(ending, _)| stem.unwrap_or(&name).ends_with(ending))?;
-        (stem.is_none() || format.is_text()).then_some(format)
+        (stem.is_none() || format.text().is_some()).then_some(format)
     }
 
     /// The format and the compression that a name tells, by their usual names.
@@ -114,11 +123,12 @@ impl Format {
         }
     }
 
-    /// Whether it is made of lines, and may be compressed as a whole.
-    pub fn is_text(self) -> bool {
+    /// The text that it is made of, if it is: text may be compressed as a whole.
+    pub(super) fn text(self) -> Option<Text> {
         match self {
-            Self::Csv | Self::Tsv | Self::Json => true,
-            Self::Parquet | Self::Avro | Self::Arrow => false,
+            Self::Csv | Self::Tsv => Some(Text::Delimited),
+            Self::Json => Some(Text::Json),
+            Self::Parquet | Self::Avro | Self::Arrow => None,
         }
     }
 
@@ -192,7 +202,7 @@ pub(super) fn of_piped(file: &DataFile) -> Result<Format> {
 pub(super) fn encoding(file: &DataFile, format: Format) -> Result<Encoding> {
     let head = head(file)?;
     let compression = compression(&head);
-    if !format.is_text() && compression.is_compressed() {
+    if format.text().is_none() && compression.is_compressed() {
         let trouble = format!("{} files cannot be read through another compression", format.reader());
         return Err(FileError::new(file.name(), trouble).with_help("decompress it first").into());
     }

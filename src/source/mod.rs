@@ -24,6 +24,7 @@ mod prune;
 mod record_limit;
 mod shape;
 mod spool;
+mod statistics;
 mod table;
 mod unite;
 

@@ -9,7 +9,7 @@ use datafusion::arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use datafusion::arrow::json::reader::infer_json_schema;
 use datafusion::catalog::Session;
 use datafusion::common::config::CsvOptions;
-use datafusion::common::{Result, plan_datafusion_err, plan_err};
+use datafusion::common::{Result, plan_datafusion_err};
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::csv::CsvFormat;
 use datafusion::datasource::file_format::json::JsonFormat;
@@ -20,7 +20,7 @@ use regex::Regex;
 use super::arrow_check;
 use super::bytes::{self, Decoding};
 use super::find::DataFile;
-use super::format::{self, Encoding, Format};
+use super::format::{self, Encoding, Format, Text};
 use super::guard::inspected;
 use crate::config::QueryOptions;
 use crate::error::FileError;
@@ -74,7 +74,7 @@ impl Reader {
 
     /// What turns a file's bytes into the lines that its decoder takes.
     pub(super) fn decoding(&self, file: String, encoding: Encoding) -> Decoding {
-        let quote = matches!(self.format, Format::Csv | Format::Tsv).then_some(self.csv.quote);
+        let quote = (self.format.text() == Some(Text::Delimited)).then_some(self.csv.quote);
         Decoding { file, encoding, quote, row_bytes_max: self.row_bytes_max }
     }
 
@@ -122,20 +122,18 @@ impl Reader {
                 return Err(FileError::new(&name, "it is empty").into());
             }
             let encoding = format::encoding(file, self.format)?;
-            let schema = match self.format {
-                Format::Csv | Format::Tsv | Format::Json => {
+            let schema = match (self.format.text(), self.format) {
+                (Some(text), _) => {
                     let decoding = self.decoding(name.clone(), encoding);
                     let sample =
                         bytes::sample(store, &meta.location, &decoding, self.records_max() + 1).await?;
-                    self.text_schema(&name, sample)?
+                    self.text_schema(&name, text, sample)?
                 }
-                Format::Arrow => {
+                (None, Format::Arrow) => {
                     arrow_check::check(&file.path, encoding.layout)?;
                     self.engine.infer_schema(state, store, std::slice::from_ref(meta)).await?
                 }
-                Format::Parquet | Format::Avro => {
-                    self.engine.infer_schema(state, store, std::slice::from_ref(meta)).await?
-                }
+                (None, _) => self.engine.infer_schema(state, store, std::slice::from_ref(meta)).await?,
             };
             check_names(&name, &schema)?;
             Ok(Shape { schema, encoding })
@@ -143,22 +141,19 @@ impl Reader {
         .await
     }
 
-    fn text_schema(&self, name: &str, sample: Vec<u8>) -> Result<SchemaRef> {
+    fn text_schema(&self, name: &str, text: Text, sample: Vec<u8>) -> Result<SchemaRef> {
         if sample.trim_ascii().is_empty() {
             return Err(FileError::new(name, "it is empty").into());
         }
         let records_max = Some(self.records_max());
-        let (schema, _) = match self.format {
-            Format::Csv | Format::Tsv => {
+        let (schema, _) = match text {
+            Text::Delimited => {
                 let header = self.csv.has_header.unwrap_or(true);
                 let (schema, records) =
                     self.csv_format(header)?.infer_schema(Cursor::new(sample), records_max)?;
                 (if header { schema } else { self.named(&schema) }, records)
             }
-            Format::Json => infer_json_schema(Cursor::new(sample), records_max)?,
-            Format::Parquet | Format::Avro | Format::Arrow => {
-                return plan_err!("'{name}' is not a text file");
-            }
+            Text::Json => infer_json_schema(Cursor::new(sample), records_max)?,
         };
         Ok(Arc::new(schema))
     }

@@ -1,14 +1,13 @@
 //! Files as one table.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::stats::Precision;
-use datafusion::common::{ColumnStatistics, Result, ScalarValue, Statistics, project_schema};
+use datafusion::common::{Result, ScalarValue, project_schema};
 use datafusion::datasource::listing::helpers::expr_applicable_for_cols;
 use datafusion::datasource::listing::{ListingTableUrl, PartitionedFile};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, FileSource};
@@ -32,6 +31,7 @@ use super::guard::{FileName, Guarded, inspected};
 use super::partition::partitions;
 use super::prune::kept;
 use super::shape::{Reader, Shape};
+use super::statistics::{trusted, with_null_keys};
 use super::unite::unite;
 use crate::error::FileError;
 
@@ -152,10 +152,11 @@ impl FileTable {
     async fn entries(&self, state: &dyn Session) -> Result<(Vec<FieldRef>, Vec<Entry>)> {
         let Definition { locations, keys: declared, filename, .. } = &self.definition;
         let mut files = Vec::new();
+        let mut seen = HashSet::new();
         for location in locations {
-            files.extend(find(location)?);
+            // Locations may overlap: a folder, and a file in it.
+            files.extend(find(location)?.into_iter().filter(|file| seen.insert(file.path.clone())));
         }
-        files.dedup();
         let mut keys = partitions(&files, declared)?;
         if *filename {
             keys.fields.push(Arc::new(Field::new(FILENAME, DataType::Utf8, false)));
@@ -368,38 +369,6 @@ fn with_guard(plan: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
     let guarded = Guarded::new(Arc::clone(config.file_source()));
     let config = FileScanConfigBuilder::from(config.clone()).with_source(Arc::new(guarded)).build();
     DataSourceExec::from_data_source(config)
-}
-
-/// A file's statistics as far as they are about the table's columns: those of a column that is read as
-/// another type say nothing certain.
-fn trusted(mut statistics: Statistics, table: &Schema, own: &Schema) -> Statistics {
-    for (field, column) in table.fields().iter().zip(&mut statistics.column_statistics) {
-        let same = own.field_with_name(field.name()).is_ok_and(|own| own.data_type() == field.data_type());
-        if !same {
-            *column = ColumnStatistics::new_unknown();
-        }
-    }
-    statistics
-}
-
-/// Mends what the engine says of partition columns: it takes a key for never NULL.
-fn with_null_keys(mut file: PartitionedFile) -> PartitionedFile {
-    if let Some(statistics) = &file.statistics
-        && file.partition_values.iter().any(ScalarValue::is_null)
-    {
-        let mut mended = Statistics::clone(statistics);
-        let rows = mended.num_rows;
-        let first = mended.column_statistics.len().saturating_sub(file.partition_values.len());
-        for (key, column) in file.partition_values.iter().zip(&mut mended.column_statistics[first..]) {
-            if key.is_null() {
-                *column = ColumnStatistics::new_unknown();
-                column.null_count = rows;
-                column.distinct_count = Precision::Exact(0);
-            }
-        }
-        file.statistics = Some(Arc::new(mended));
-    }
-    file
 }
 
 fn column_names(schema: &Schema) -> String {
