@@ -12,7 +12,7 @@ use crate::error::Result;
 const PIECE_BYTES: usize = 32 * 1024;
 
 /// A header line and a line per row. NULL is nothing at all, a text without characters is `""`. Nested values
-/// are written as text.
+/// are written as text. Readers skip empty lines, so NULL in a table of one column is `""` too.
 pub(super) struct DelimitedWriter {
     sink: Sink,
     schema: SchemaRef,
@@ -63,6 +63,9 @@ impl BatchWriter for DelimitedWriter {
                     lines.push(char::from(self.delimiter));
                 }
                 column.write(row, &mut lines, self.delimiter)?;
+            }
+            if lines.is_empty() || lines.ends_with('\n') {
+                lines.push_str("\"\"");
             }
             lines.push('\n');
             if lines.len() >= PIECE_BYTES {

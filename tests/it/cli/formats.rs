@@ -173,10 +173,10 @@ fn control_characters_in_lines_do_not_drive_the_terminal() {
 }
 
 #[test]
-fn a_single_column_tells_null_from_no_text_as_well() {
+fn null_in_a_single_column_is_no_empty_line_because_readers_skip_those() {
     let sql = "select * from (values ('a'), (''), (null), ('b')) v(x)";
-    assert_eq!(written("csv", sql), "x\na\n\"\"\n\nb\n");
-    assert_eq!(written("tsv", sql), "x\na\n\"\"\n\nb\n");
+    assert_eq!(written("csv", sql), "x\na\n\"\"\n\"\"\nb\n");
+    assert_eq!(written("tsv", sql), "x\na\n\"\"\n\"\"\nb\n");
 }
 
 #[test]

@@ -133,3 +133,15 @@ fn a_query_may_read_the_file_it_replaces() {
     assert_eq!(room.read("numbers.csv"), "b\n10\n20\n");
     assert_eq!(room.names(), ["numbers.csv"]);
 }
+
+#[test]
+fn null_in_a_file_of_one_column_is_a_row_when_it_is_read_again() {
+    let room = Room::new();
+    let sql = "select null::int as a union all select 1";
+    for file in ["out.csv", "out.tsv"] {
+        assert_eq!(room.query(["-o", file, "-c", sql]).run().rows(), "");
+        assert_eq!(room.read(file), "a\n\"\"\n1\n");
+        let again = room.sql(&format!("select count(*) as n, count(a) as values from '{file}'"));
+        assert_eq!(again.rows(), "n,values\n2,1\n");
+    }
+}
