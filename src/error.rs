@@ -3,9 +3,10 @@
 //! An error says what was attempted, where (script, line, column) and, where something can be done
 //! about it, what. It is printed in one place only, by the command line (`cli::report`).
 
-use std::fmt;
 mod resources;
+mod wording;
 
+use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -37,7 +38,7 @@ pub enum Error {
     #[error("{}", explain(.0).message)]
     Engine(#[from] DataFusionError),
     /// A file or stream could not be read or written.
-    #[error("could not {action} {}: {source}", name_path(path))]
+    #[error("could not {action} {}: {}", name_path(path), wording::without_system_number(&source.to_string()))]
     Io {
         /// What was attempted, as an infinitive: `read`, `write`, `rename`.
         action: &'static str,
@@ -130,6 +131,11 @@ impl From<FileError> for DataFusionError {
 /// An error of a kind somewhere in a chain of causes.
 fn find<'a, E: std::error::Error + 'static>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a E> {
     std::iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref())
+}
+
+/// What started a chain of causes.
+fn deepest<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
+    std::iter::successors(Some(error), |error| error.source()).last().unwrap_or(error)
 }
 
 /// A piece of a script.
@@ -332,7 +338,7 @@ fn explain(error: &DataFusionError) -> Explained {
         let table = table.strip_prefix("datafusion.public.").unwrap_or(table);
         return Explained { message: format!("table '{table}' does not exist"), help: None };
     }
-    Explained { message: lower_first(text.trim().trim_end_matches('.')), help: None }
+    wording::explain(text)
 }
 
 /// The function that no signature fits; the engine words some of these as defects of its own.
@@ -371,6 +377,8 @@ fn store_message(error: &datafusion::object_store::Error) -> String {
     match error {
         Store::NotFound { path, .. } => format!("no such file: {path}"),
         Store::PermissionDenied { path, .. } => format!("permission denied: {path}"),
+        // Its own words are about a store, and name the file again.
+        Store::Generic { source, .. } => deepest(source.as_ref()).to_string(),
         other => other.to_string(),
     }
 }

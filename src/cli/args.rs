@@ -37,7 +37,7 @@ struct Cli {
     #[arg(value_name = "DATA")]
     data: Option<PathBuf>,
     /// Run this SQL (repeatable, in order with -f)
-    #[arg(short = 'c', long = "command", value_name = "SQL")]
+    #[arg(short = 'c', long = "command", value_name = "SQL", allow_hyphen_values = true)]
     commands: Vec<String>,
     /// Run a file of SQL, '-' for standard input (repeatable)
     #[arg(short = 'f', long = "file", value_name = "FILE")]
@@ -71,16 +71,16 @@ struct Shared {
     #[arg(long, global = true)]
     keep_going: bool,
     /// Rows of a table to show, 0: all [default: 40 on a terminal]
-    #[arg(long, global = true, value_name = "N")]
+    #[arg(long, global = true, value_name = "N", allow_negative_numbers = true)]
     max_rows: Option<usize>,
     /// Memory for queries, as 512MB, 1.5GiB or 50% of what the process may use [default: 75%]
-    #[arg(long, global = true, value_name = "SIZE")]
+    #[arg(long, global = true, value_name = "SIZE", allow_hyphen_values = true)]
     memory_limit: Option<String>,
     /// The folder for temporary files of queries that outgrow the memory [default: the system's]
     #[arg(long, global = true, value_name = "DIR")]
     temp_dir: Option<PathBuf>,
     /// Room for temporary files, as 10GB; 0 for none [default: 90% of what is free there]
-    #[arg(long, global = true, value_name = "SIZE")]
+    #[arg(long, global = true, value_name = "SIZE", allow_hyphen_values = true)]
     max_temp_size: Option<String>,
     /// Say nothing but errors on standard error
     #[arg(short, long, global = true)]

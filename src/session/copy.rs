@@ -16,7 +16,7 @@ use datafusion::prelude::{DataFrame, SessionContext};
 use url::Url;
 
 use super::Failure;
-use crate::error::Error;
+use crate::error::{Error, FileError};
 use crate::output::staging::Staging;
 use crate::source::file::local_path;
 
@@ -56,7 +56,17 @@ pub(super) fn count(batches: &[RecordBatch]) -> u64 {
         .sum()
 }
 
-/// The engine's text sinks drop the reason for which the last bytes could not be written.
+fn causes(error: &DataFusionError) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |error| error.source())
+}
+
+/// Whether a file that was to be read is the trouble, and not the one to be written.
+fn is_about_input(error: &DataFusionError) -> bool {
+    causes(error).any(|cause| cause.is::<FileError>())
+}
+
+/// The engine's sinks do not name the file, and those for text drop the reason for which the last bytes could
+/// not be written.
 fn reworded(error: DataFusionError, target: &Path) -> DataFusionError {
     match error.find_root() {
         DataFusionError::Internal(text) if text.contains("finalizing writes") => {
@@ -64,6 +74,10 @@ fn reworded(error: DataFusionError, target: &Path) -> DataFusionError {
                 "could not write '{}': the file could not be ended (is the disk full, or the file too large?)",
                 target.display()
             ))
+        }
+        DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) if !is_about_input(&error) => {
+            let cause = causes(&error).last().map(ToString::to_string).unwrap_or_default();
+            DataFusionError::Execution(format!("could not write '{}': {cause}", target.display()))
         }
         _ => error,
     }

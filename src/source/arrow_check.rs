@@ -8,8 +8,9 @@ use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::error::ArrowError;
-use datafusion::arrow::ipc::reader::read_footer_length;
+use datafusion::arrow::ipc::reader::{FileReader, StreamReader, read_footer_length};
 use datafusion::arrow::ipc::{root_as_footer, root_as_message};
 use datafusion::common::Result;
 
@@ -32,6 +33,18 @@ pub(super) fn check(path: &Path, layout: Layout) -> Result<()> {
         Layout::ArrowStream => check_stream(&mut reader, size),
         Layout::Plain | Layout::JsonArray => check_file(&mut reader, size),
     }
+}
+
+/// The columns as the file has them: the engine makes one of two that are named alike.
+///
+/// # Errors
+/// A file that is damaged where it names its columns.
+pub(super) fn schema(path: &Path, layout: Layout) -> Result<SchemaRef> {
+    let reader = BufReader::new(File::open(path)?);
+    Ok(match layout {
+        Layout::ArrowStream => StreamReader::try_new(reader, None)?.schema(),
+        Layout::Plain | Layout::JsonArray => FileReader::try_new(reader, None)?.schema(),
+    })
 }
 
 fn check_file(reader: &mut (impl Read + Seek), size: u64) -> Result<()> {

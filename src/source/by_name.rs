@@ -35,6 +35,9 @@ use super::format::{Format, Layout, Text};
 use super::guard::{Opening, guarded_open, name_of};
 use super::shape::{Reader, Shape};
 
+/// Values of a CSV batch: with very many columns it has fewer rows.
+const CELLS_MAX: usize = 1 << 20;
+
 /// A source of CSV, JSON, Arrow and Avro files. Columns that a file lacks are NULL; columns of another
 /// type than the table's are read as the table's (text) or cast (Arrow, Avro).
 ///
@@ -175,16 +178,21 @@ struct ReadPlan {
 
 impl ReadPlan {
     fn new(reader: &Reader, own: &SchemaRef, wanted: &SchemaRef) -> Self {
+        // Looked up once per file: a schema finds a name by going through all of its fields.
+        let by_name = |schema: &SchemaRef| -> HashMap<String, usize> {
+            schema.fields().iter().enumerate().map(|(place, field)| (field.name().clone(), place)).collect()
+        };
+        let (own_places, wanted_places) = (by_name(own), by_name(wanted));
         let mut places: Vec<usize> =
-            wanted.fields().iter().filter_map(|field| own.index_of(field.name()).ok()).collect();
+            wanted.fields().iter().filter_map(|field| own_places.get(field.name()).copied()).collect();
         places.sort_unstable();
         let column = |field: &Arc<Field>| {
-            let place = own.index_of(field.name()).ok()?;
-            places.binary_search(&place).ok()
+            let place = own_places.get(field.name())?;
+            places.binary_search(place).ok()
         };
         let columns = wanted.fields().iter().map(column).collect();
-        let read = own.fields().iter().map(|field| match wanted.field_with_name(field.name()) {
-            Ok(wanted) if reader.format.text().is_some() => Arc::new(wanted.clone()),
+        let read = own.fields().iter().map(|field| match wanted_places.get(field.name()) {
+            Some(place) if reader.format.text().is_some() => Arc::clone(&wanted.fields()[*place]),
             _ => Arc::clone(field),
         });
         Self {
@@ -324,10 +332,12 @@ impl ByName {
             }
             Text::Delimited => {
                 let header = header && self.reader.csv.has_header.unwrap_or(true);
+                // The decoder makes room for all values of a batch before it has read one.
+                let rows_max = (CELLS_MAX / plan.read.fields().len().max(1)).max(1);
                 let decoder = csv::ReaderBuilder::new(plan.read)
                     .with_format(self.reader.csv_format(header)?)
                     .with_projection(plan.places)
-                    .with_batch_size(self.batch_size)
+                    .with_batch_size(self.batch_size.min(rows_max))
                     .build_decoder();
                 Ok(batches(input, CsvDecoder::new(decoder)))
             }

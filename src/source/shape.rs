@@ -13,6 +13,7 @@ use datafusion::common::{Result, plan_datafusion_err};
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::csv::CsvFormat;
 use datafusion::datasource::file_format::json::JsonFormat;
+use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::execution::SessionState;
 use object_store::{ObjectMeta, ObjectStore};
 use regex::Regex;
@@ -131,11 +132,18 @@ impl Reader {
                 }
                 (None, Format::Arrow) => {
                     arrow_check::check(&file.path, encoding.layout)?;
+                    let schema = arrow_check::schema(&file.path, encoding.layout)?;
+                    check_names(&name, names(&schema))?;
                     self.engine.infer_schema(state, store, std::slice::from_ref(meta)).await?
+                }
+                (None, Format::Parquet) => {
+                    let schema = self.engine.infer_schema(state, store, std::slice::from_ref(meta)).await?;
+                    check_footer(&name, state, store, meta).await?;
+                    schema
                 }
                 (None, _) => self.engine.infer_schema(state, store, std::slice::from_ref(meta)).await?,
             };
-            check_names(&name, &schema)?;
+            check_names(&name, names(&schema))?;
             Ok(Shape { schema, encoding })
         })
         .await
@@ -172,13 +180,32 @@ impl Reader {
     }
 }
 
-fn check_names(file: &str, schema: &SchemaRef) -> Result<()> {
-    if schema.fields().is_empty() {
+/// Checks the columns of a Parquet file as its footer has them: the engine makes one column of two that are
+/// named alike. The footer has just been read, and is in the cache.
+async fn check_footer(
+    file: &str,
+    state: &dyn Session,
+    store: &Arc<dyn ObjectStore>,
+    meta: &ObjectMeta,
+) -> Result<()> {
+    let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
+    let metadata = DFParquetMetadata::new(store.as_ref(), meta).with_file_metadata_cache(Some(cache));
+    let footer = metadata.fetch_metadata().await?;
+    let columns = footer.file_metadata().schema_descr().root_schema().get_fields();
+    check_names(file, columns.iter().map(|column| column.name()))
+}
+
+fn names(schema: &Schema) -> impl ExactSizeIterator<Item = &str> {
+    schema.fields().iter().map(|field| field.name().as_str())
+}
+
+fn check_names<'a>(file: &str, mut names: impl ExactSizeIterator<Item = &'a str>) -> Result<()> {
+    if names.len() == 0 {
         return Err(FileError::new(file, "it has no columns").into());
     }
     let mut seen = HashSet::new();
-    match schema.fields().iter().find(|field| !seen.insert(field.name())) {
-        Some(twice) => Err(FileError::new(file, format!("two columns are named '{}'", twice.name())).into()),
+    match names.find(|name| !seen.insert(*name)) {
+        Some(twice) => Err(FileError::new(file, format!("two columns are named '{twice}'")).into()),
         None => Ok(()),
     }
 }

@@ -1,5 +1,6 @@
 //! Planning errors for people: the place to point at and the nearest name that exists.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -13,6 +14,18 @@ use crate::error::{Place, StatementError};
 
 /// Names farther away than this (edits relative to length) are no suggestion.
 const SIMILARITY_MIN: f64 = 0.6;
+
+/// Functions of other engines that read files.
+const READERS: [&str; 8] = [
+    "read_csv",
+    "read_csv_auto",
+    "read_parquet",
+    "parquet_scan",
+    "read_json",
+    "read_json_auto",
+    "read_ndjson",
+    "read_avro",
+];
 
 /// What exists, to suggest from.
 #[derive(Debug, Clone, Default)]
@@ -128,6 +141,8 @@ fn unknown_relation(
         missing.0.iter().any(|part| part.as_ident().is_some_and(|ident| ident.quote_style.is_some()));
     if let Some(near) = nearest(&spelled, known) {
         failure.help.push(format!("did you mean '{near}'?"));
+    } else if is_function && READERS.contains(&spelled.to_lowercase().as_str()) {
+        failure.help.push("a file is read by its path alone: FROM 'path'".into());
     } else if !quoted && crate::source::file::looks_like_path(&spelled) {
         failure.help.push(format!("to read a file, put its path in quotes: FROM '{spelled}'"));
     }
@@ -199,7 +214,9 @@ fn unknown_column(
     let name = field.flat_name();
     let mut failure =
         StatementError::new(format!("column '{}' does not exist", name.replace('"', "")), place);
-    let names: Vec<String> = valid.iter().map(|column| column.name.clone()).collect();
+    let mut seen = HashSet::new();
+    let mut names: Vec<String> = valid.iter().map(|column| column.name.clone()).collect();
+    names.retain(|name| seen.insert(name.clone()));
     let same_but_case =
         names.iter().find(|known| **known != field.name && known.eq_ignore_ascii_case(&field.name));
     let qualified = valid.iter().find(|column| column.name == field.name && column.relation.is_some());

@@ -10,8 +10,8 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     BinaryOperator, ColumnOption, Cte, ExcludeSelectItem, Expr, FunctionArg, FunctionArgExpr, GroupByExpr,
-    Ident, Join, JoinConstraint, JoinOperator, LimitClause, OrderByKind, PipeOperator, Query, Select,
-    SelectItem, SetExpr, SetOperator, SetQuantifier, Spanned, Statement, TableAlias, TableFactor,
+    Ident, Join, JoinConstraint, JoinOperator, LimitClause, OrderByExpr, OrderByKind, PipeOperator, Query,
+    Select, SelectItem, SetExpr, SetOperator, SetQuantifier, Spanned, Statement, TableAlias, TableFactor,
     UnaryOperator, Value, Visit, Visitor, WildcardAdditionalOptions,
 };
 use sqlparser::tokenizer::Span;
@@ -97,6 +97,18 @@ struct Checker<'a> {
 
 type Check = ControlFlow<Refusal>;
 
+/// `ORDER BY ALL`, which the parser takes for a column in this dialect.
+fn orders_by_all(kind: &OrderByKind) -> bool {
+    match kind {
+        OrderByKind::All(_) => true,
+        OrderByKind::Expressions(terms) => matches!(
+            terms.as_slice(),
+            [OrderByExpr { expr: Expr::Identifier(name), .. }]
+                if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("all")
+        ),
+    }
+}
+
 fn refuse_if(condition: bool, what: &str, span: Span) -> Check {
     match condition {
         true => ControlFlow::Break(Refusal::unsupported(what, span)),
@@ -117,7 +129,7 @@ impl Visitor for Checker<'_> {
             refuse_if(!limit_by.is_empty(), "LIMIT … BY", span)?;
         }
         if let Some(order_by) = &query.order_by {
-            refuse_if(matches!(order_by.kind, OrderByKind::All(_)), "ORDER BY ALL", order_by.span())?;
+            refuse_if(orders_by_all(&order_by.kind), "ORDER BY ALL", order_by.span())?;
         }
         if let Some(with) = &query.with {
             with.cte_tables.iter().try_for_each(|cte| common_table(cte, with.recursive))?;

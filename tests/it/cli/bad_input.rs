@@ -210,6 +210,7 @@ fn a_file_that_the_user_may_not_read_is_told() {
     let error = query.run().error(1);
     assert!(error.starts_with("error: 'secret.csv' cannot be read: "), "{error}");
     assert!(error.to_lowercase().contains("permission denied"), "{error}");
+    assert!(!error.contains("LocalFileSystem") && !error.contains("os error"), "{error}");
 }
 
 #[test]
@@ -268,4 +269,57 @@ fn a_table_may_have_the_name_of_a_folder() {
     let sql = "create table t as select 1 as a; select a from t; drop table t; create view t as select 2 as c; from t";
     assert_eq!(room.sql(sql).rows(), "a\n1\nc\n2\n");
     assert_eq!(room.sql("from 't'").rows(), "b\n7\n");
+}
+
+#[test]
+fn a_value_of_another_type_is_told_by_its_row() {
+    let room = Room::new();
+    let lines: String = (1..=1500).map(|n| format!("{n},x\n")).collect();
+    room.write("late.csv", format!("a,b\n{lines}none,y\n"));
+    assert_eq!(
+        refused(&room, "late.csv"),
+        "error: 'late.csv' cannot be read: 'none' in column 1 is no Int64; the row is [none,y]"
+    );
+    room.write("numbers.json", "[1, 2]");
+    assert_eq!(
+        refused(&room, "numbers.json"),
+        "error: 'numbers.json' cannot be read: its records have to be JSON objects, and one is not (number)"
+    );
+    room.write("mixed.json", "{\"a\": {\"b\": 1}}\n{\"a\": 3}\n");
+    assert_eq!(
+        refused(&room, "mixed.json"),
+        "error: 'mixed.json' cannot be read: a field holds objects or lists in some records, and other values \
+         in others"
+    );
+}
+
+#[test]
+fn two_columns_of_one_name_are_told_in_every_format() {
+    use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch};
+    use datafusion::arrow::datatypes::{DataType, Field, Schema};
+    let field = || Field::new("a", DataType::Int64, true);
+    let column = |value| std::sync::Arc::new(Int64Array::from(vec![value])) as ArrayRef;
+    let schema = std::sync::Arc::new(Schema::new(vec![field(), field()]));
+    let rows = RecordBatch::try_new(schema, vec![column(1), column(2)]).unwrap();
+    let room = Room::new();
+    for format in ["parquet", "arrow", "csv"] {
+        let file = format!("twice.{format}");
+        room.write(&file, fixtures::encoded(&rows, format));
+        assert_eq!(
+            refused(&room, &file),
+            format!("error: '{file}' cannot be read: two columns are named 'a'")
+        );
+    }
+}
+
+#[test]
+fn a_csv_file_of_very_many_columns_takes_little_memory() {
+    let room = Room::new();
+    let line = |text: &dyn Fn(usize) -> String| (0..10_000).map(text).collect::<Vec<_>>().join(",");
+    room.write("wide.csv", format!("{}\n{}\n", line(&|n| format!("c{n}")), line(&|n| n.to_string())));
+    let query = room.query(["-c", "select c9999 from 'wide.csv'", "-o", "last.csv"]);
+    let (most, done) = super::peak::peak(query);
+    done.rows();
+    assert_eq!(room.read("last.csv"), "c9999\n9999\n");
+    assert!(most < RSS_MAX, "{most} bytes");
 }

@@ -256,3 +256,18 @@ fn colours_come_when_asked_for_and_never_into_a_pipe_by_themselves() {
     let args = ["--color", "never", "-c", "select nope"];
     assert!(!coloured(room.query(args).env("CLICOLOR_FORCE", "1").run().error(1)));
 }
+
+#[test]
+fn a_value_may_start_like_a_flag() {
+    let room = Room::new();
+    assert_eq!(room.query(["-c", "-- nothing but a comment"]).run().rows(), "");
+    assert_eq!(room.query(["-c", "-- first\nselect 1 as a"]).run().rows(), "a\n1\n");
+    let error = room.query(["--memory-limit", "-5MB", "-c", "select 1"]).run().error(2);
+    assert!(error.starts_with("error: '-5MB' is not a limit of memory\n"), "{error}");
+}
+
+#[test]
+fn messages_of_the_system_are_without_numbers() {
+    let error = Room::new().query(["run", "nosuch.sql"]).run().error(1);
+    assert_eq!(error, "error: could not read 'nosuch.sql': No such file or directory\n");
+}

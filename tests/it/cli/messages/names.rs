@@ -235,7 +235,7 @@ fn tables_are_made_once_and_dropped_when_there() {
       | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ in this statement
     ");
     insta::assert_snapshot!(message("drop table nothere"), @r"
-    error: table 'nothere' doesn't exist
+    error: table 'nothere' does not exist
      --> <command line>:1:1
       |
     1 | drop table nothere

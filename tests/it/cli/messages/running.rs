@@ -98,3 +98,56 @@ fn a_subquery_of_several_rows_is_no_value() {
       | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ in this statement
     ");
 }
+
+#[test]
+fn settings_and_formats_that_there_are_not_are_named() {
+    for (sql, first, help) in [
+        ("set nope = 1", "there is no setting 'nope'", "SHOW ALL lists the settings"),
+        (
+            "set datafusion.execution.batch_sise = 1",
+            "there is no setting or option 'batch_sise'",
+            "SHOW ALL lists the settings",
+        ),
+        (
+            "copy (select 1) to 'x.xlsx'",
+            "files named '.xlsx' cannot be written: the name tells no format",
+            "say it: STORED AS CSV, JSON, PARQUET or ARROW",
+        ),
+        (
+            "create external table t stored as xlsx location 'x.csv'",
+            "'XLSX' is no format of files",
+            "formats are CSV, TSV, JSON, PARQUET, AVRO and ARROW",
+        ),
+        (
+            "select * from read_csv('x.csv')",
+            "table function 'read_csv' not found",
+            "a file is read by its path alone: FROM 'path'",
+        ),
+    ] {
+        let error = message(sql);
+        assert!(error.starts_with(&format!("error: {first}\n")), "{sql}: {error}");
+        assert!(error.contains(&format!("\n  = help: {help}")), "{sql}: {error}");
+    }
+}
+
+#[test]
+fn errors_of_the_engine_are_in_words_for_people() {
+    for (sql, first) in [
+        ("select abs(-9223372036854775808)", "integer overflow: abs(-9223372036854775808)"),
+        ("select sqrt(-1)", "cannot take square root of a negative number"),
+        ("select {a: 1}.a", "a dot takes no field of this expression"),
+        (
+            "select date '2026-01-01' + interval '99999999 years'",
+            "date overflow: the result is no date that can be stored",
+        ),
+    ] {
+        let error = message(sql);
+        assert!(error.starts_with(&format!("error: {first}\n")), "{sql}: {error}");
+    }
+}
+
+#[test]
+fn a_column_is_listed_once() {
+    let error = message("select b.x from orders a join orders b on a.id = b.id");
+    assert!(error.ends_with("help: columns are id, region, amount\n"), "{error}");
+}

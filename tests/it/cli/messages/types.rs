@@ -12,7 +12,7 @@ fn types_that_do_not_fit_an_operator_are_named() {
       |        ^^^^^^
     ");
     insta::assert_snapshot!(message("select id from orders where region"), @r"
-    error: cannot create filter with non-boolean predicate 'orders.region' returning Utf8
+    error: a condition has to be true or false, and this one is of type Utf8
      --> <command line>:1:1
       |
     1 | select id from orders where region
@@ -33,7 +33,9 @@ fn types_that_do_not_fit_an_operator_are_named() {
 fn a_column_outside_the_groups_is_underlined() {
     let error = message("select region, amount from orders group by region");
     assert!(
-        error.starts_with("error: column in SELECT must be in GROUP BY or an aggregate function"),
+        error.starts_with(
+            "error: column 'orders.amount' must be in GROUP BY or inside an aggregate function\n"
+        ),
         "{error}"
     );
     assert!(
