@@ -379,6 +379,14 @@ fn column_names(schema: &Schema) -> String {
 /// A location without special meaning for `*`, `?` or `[` in it.
 fn listing_url(path: &std::path::Path) -> Result<ListingTableUrl> {
     let unnamed = || FileError::new(path.to_string_lossy(), "it is no path");
+    if path.to_string_lossy().contains(char::is_control) {
+        return Err(FileError::new(
+            path.to_string_lossy(),
+            "its name has a line break or another control character",
+        )
+        .with_help("rename it, or leave it out of the pattern")
+        .into());
+    }
     // The folder without `..` and links; the file by its own name, since two names may be one file.
     let folder = match path.parent() {
         Some(folder) if folder != std::path::Path::new("") => folder,

@@ -109,6 +109,10 @@ fn orders_by_all(kind: &OrderByKind) -> bool {
     }
 }
 
+fn is_large_integer(digits: &str) -> bool {
+    digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.parse::<u64>().is_err()
+}
+
 fn refuse_if(condition: bool, what: &str, span: Span) -> Check {
     match condition {
         true => ControlFlow::Break(Refusal::unsupported(what, span)),
@@ -197,6 +201,17 @@ impl Visitor for Checker<'_> {
                 let nested = array.elem.iter().any(contains_query);
                 refuse_if(nested, "a subquery inside an array literal", expr.span())
             }
+            // The planner would make a float of it, with other digits.
+            Expr::Value(value) => match &value.value {
+                Value::Number(digits, _) if is_large_integer(digits) => {
+                    let refusal =
+                        Refusal::new(format!("the integer {digits} does not fit 64 bits"), expr.span());
+                    Check::Break(
+                        refusal.help("write '…'::decimal(38, 0) for all its digits, or 1e20 for a float"),
+                    )
+                }
+                _ => Check::Continue(()),
+            },
             _ => Check::Continue(()),
         }
     }
