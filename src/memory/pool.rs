@@ -12,6 +12,7 @@ use crate::error::OUT_OF_MEMORY;
 
 /// Consumers that a refusal names.
 const NAMED_MAX: usize = 3;
+const EXCHANGE: &str = "exchange";
 
 /// Divides a limit among operators.
 ///
@@ -91,6 +92,15 @@ impl State {
         // first batches it could not even begin to spill.
         holds <= share && self.spillable.saturating_add(additional) <= room
             || holds <= self.limit / 16 && wanted <= self.limit
+            || operator(&consumer.name) == EXCHANGE && self.overdraws(holds, wanted)
+    }
+
+    /// Whether an exchange may go beyond the limit: by the few batches that keep rows flowing while builds
+    /// of joins, which wait for these rows and cannot spill, hold most of it. Its way over the disk can
+    /// stall there.
+    fn overdraws(&self, holds: usize, wanted: usize) -> bool {
+        let is_full = self.unspillable >= self.limit / 4 * 3;
+        is_full && holds <= self.limit / 64 && wanted <= self.limit.saturating_add(self.limit / 16)
     }
 
     fn grow(&mut self, id: usize, additional: usize) {
@@ -154,7 +164,7 @@ fn operator(name: &str) -> &str {
         "ExternalSorter" => "sort",
         "ExternalSorterMerge" | "SortPreservingMergeExec" => "merge of sorted runs",
         "TopK" | "PartitionedTopK" | "PartitionedTopKRank" => "top rows",
-        "RepartitionExec" => "exchange",
+        "RepartitionExec" => EXCHANGE,
         "RecursiveQuery" | "RecursiveQueryHashTable" => "recursive query",
         _ if name.contains("Aggregate") => "aggregation",
         _ => name,
@@ -246,6 +256,20 @@ mod tests {
         one.free();
         two.try_grow(500).unwrap();
         assert_eq!(pool.reserved(), 600);
+    }
+
+    #[test]
+    fn an_exchange_gets_a_few_batches_beyond_what_others_hold() {
+        let (_, pool) = pool(6400);
+        let join = holder("HashJoinInput[0]", &pool);
+        join.try_grow(6400).unwrap();
+        let exchange = spiller("RepartitionExec[1]", &pool);
+        exchange.try_grow(100).unwrap();
+        exchange.try_grow(1).unwrap_err();
+        let others: Vec<_> = (0..3).map(|_| spiller("RepartitionExec[2]", &pool)).collect();
+        others.iter().for_each(|other| other.try_grow(100).unwrap());
+        spiller("RepartitionExec[3]", &pool).try_grow(1).unwrap_err();
+        spiller("ExternalSorter[0]", &pool).try_grow(1).unwrap_err();
     }
 
     #[test]

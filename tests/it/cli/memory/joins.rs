@@ -97,3 +97,20 @@ fn the_plan_that_gave_the_rows_is_the_one_that_explain_analyze_shows() {
         assert!(plan.contains(join), "{limit}: {plan}");
     }
 }
+
+#[test]
+fn a_build_side_that_nearly_fills_the_limit_does_not_stall_the_other_side() {
+    let columns: Vec<_> = (0..10).map(|c| format!("value * {} as c{c}", 7919 + c)).collect();
+    let side =
+        |rows: u32| format!("(select value as id, {} from generate_series(1, {rows}))", columns.join(", "));
+    let sums: Vec<_> = (0..10).map(|c| format!("sum(a.c{c} + b.c{c}) as s{c}")).collect();
+    for rows in [2_100_000, 2_150_000, 2_180_000] {
+        let (a, b) = (side(rows), side(rows + 1));
+        let sql = format!("select {} from {a} a join {b} b on a.id = b.id", sums.join(", "));
+        let small = Small::new("256MB");
+        let done = small.sql(&sql).rows();
+        let (n, last) = (u64::from(rows), done.trim().rsplit(',').next().unwrap());
+        assert_eq!(last.parse(), Ok(n * (n + 1) * 7928), "{rows}");
+        assert!(small.left().is_empty());
+    }
+}
