@@ -15,7 +15,7 @@ use crate::frontend::sql::Params;
 use crate::memory::{Limits, temp_bytes};
 use crate::output::Format;
 
-/// Run SQL over CSV, Parquet and JSON files: in a shell on a terminal, or from a script
+/// Run SQL over files, in a shell or from a script
 #[derive(Parser)]
 #[command(
     name = "query",
@@ -27,9 +27,8 @@ use crate::output::Format;
 #[command(after_help = "Examples:\n  \
     query sales.parquet\n  \
     query -c \"SELECT region, sum(amount) FROM 'sales/*.csv' GROUP BY ALL\"\n  \
-    query run report.sql --param day=2026-11-01 -o report.parquet\n  \
-    generate-sql | query --format json\n\n\
-    Exit codes: 0 done, 1 a statement failed, 2 wrong usage, 130 interrupted")]
+    query run report.sql --param day=2026-11-01 -o report.parquet\n\n\
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 143 told to stop")]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -39,7 +38,7 @@ struct Cli {
     /// Run this SQL (repeatable, in order with -f)
     #[arg(short = 'c', long = "command", value_name = "SQL", allow_hyphen_values = true)]
     commands: Vec<String>,
-    /// Run a file of SQL, '-' for standard input (repeatable)
+    /// Run a file of SQL, '-' for stdin (repeatable)
     #[arg(short = 'f', long = "file", value_name = "FILE")]
     files: Vec<PathBuf>,
     #[command(flatten)]
@@ -58,35 +57,43 @@ enum Command {
 
 #[derive(clap::Args)]
 struct Shared {
-    /// Form of results [default: table on a terminal, else csv]
-    #[arg(long, global = true, value_name = "FORMAT", value_parser = formats(), hide_possible_values = false)]
+    /// table, csv, tsv, json, ndjson, markdown, line, parquet or arrow [default: table on a terminal, else csv]
+    #[arg(long, global = true, value_name = "FORMAT", value_parser = formats(), hide_possible_values = true)]
     format: Option<String>,
-    /// Write the result to this file, in the form of its name
+    /// Write the result to this file, by its extension
     #[arg(short, long, global = true, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Give $NAME in the SQL a value (repeatable)
     #[arg(long = "param", global = true, value_name = "NAME=VALUE")]
     params: Vec<String>,
-    /// Go on after a statement that fails; the exit code is still 1
+    /// Go on after a failed statement; still exit with 1
     #[arg(long, global = true)]
     keep_going: bool,
-    /// Rows of a table to show, 0: all [default: 40 on a terminal]
+    /// Rows of a table to show, 0 for all
     #[arg(long, global = true, value_name = "N", allow_negative_numbers = true)]
     max_rows: Option<usize>,
-    /// Memory for queries, as 512MB, 1.5GiB or 50% of what the process may use [default: 75%]
+    /// Memory for queries, as 512MB or 50% [default: 75%]
     #[arg(long, global = true, value_name = "SIZE", allow_hyphen_values = true)]
     memory_limit: Option<String>,
-    /// The folder for temporary files of queries that outgrow the memory [default: the system's]
+    /// Folder for what does not fit into memory
     #[arg(long, global = true, value_name = "DIR")]
     temp_dir: Option<PathBuf>,
-    /// Room for temporary files, as 10GB; 0 for none [default: 90% of what is free there]
+    /// Room in that folder [default: 90% of what is free]
     #[arg(long, global = true, value_name = "SIZE", allow_hyphen_values = true)]
     max_temp_size: Option<String>,
     /// Say nothing but errors on standard error
     #[arg(short, long, global = true)]
     quiet: bool,
-    /// Colour messages
-    #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN")]
+    /// Colour messages: auto, always or never
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "auto",
+        value_name = "WHEN",
+        hide_possible_values = true,
+        hide_default_value = true
+    )]
     color: When,
 }
 
