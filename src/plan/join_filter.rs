@@ -49,7 +49,8 @@ fn nullable(filter: &JoinFilter) -> JoinFilter {
     JoinFilter::new(Arc::clone(filter.expression()), filter.column_indices().to_vec(), Arc::new(schema))
 }
 
-fn with_filter(join: &SortMergeJoinExec, filter: JoinFilter) -> Result<Arc<dyn ExecutionPlan>> {
+/// A join with another filter; the engine has no builder for this kind.
+pub(super) fn with_filter(join: &SortMergeJoinExec, filter: JoinFilter) -> Result<Arc<dyn ExecutionPlan>> {
     Ok(Arc::new(SortMergeJoinExec::try_new(
         Arc::clone(join.left()),
         Arc::clone(join.right()),

@@ -25,6 +25,7 @@ use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 
 use super::fallible::physical_may_fail;
 use super::guarded::Guarded;
+use crate::plan::join_filter::with_filter;
 
 type Plan = Arc<dyn ExecutionPlan>;
 type PhysicalRule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
@@ -105,15 +106,7 @@ fn guard_filters(plan: &Plan) -> Result<Option<Plan>> {
     }
     if let Some(join) = plan.downcast_ref::<SortMergeJoinExec>() {
         let Some(filter) = guard_join(join.filter().as_ref())? else { return Ok(None) };
-        return Ok(Some(Arc::new(SortMergeJoinExec::try_new(
-            Arc::clone(join.left()),
-            Arc::clone(join.right()),
-            join.on().to_vec(),
-            Some(filter),
-            join.join_type(),
-            join.sort_options().to_vec(),
-            join.null_equality(),
-        )?)));
+        return Ok(Some(with_filter(join, filter)?));
     }
     guard_projection(plan)
 }

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 
+use super::peak::peak;
 use super::*;
 use crate::fixtures;
 
@@ -131,7 +132,7 @@ fn a_record_that_never_ends_is_refused_before_it_is_read_whole() {
     drop(file);
     fs::copy(room.path("long.csv"), room.path("long.json")).unwrap();
     for file in ["long.csv", "long.json"] {
-        let (error, rss) = peak(&room, &format!("select count(*) from '{file}'"));
+        let (error, rss) = refusal(&room, &format!("select count(*) from '{file}'"));
         assert!(error.contains(&format!("'{file}'")) && error.contains("query.max_row_bytes"), "{error}");
         assert!(rss < RSS_MAX, "{file}: {rss}");
     }
@@ -157,26 +158,15 @@ fn a_small_file_that_unpacks_to_a_huge_record_is_refused() {
     });
     assert!(packed.len() < 16 << 20, "{}", packed.len());
     room.write("bomb.csv.gz", packed);
-    let (error, rss) = peak(&room, "select count(*) from 'bomb.csv.gz'");
+    let (error, rss) = refusal(&room, "select count(*) from 'bomb.csv.gz'");
     assert!(error.contains("query.max_row_bytes"), "{error}");
     assert!(rss < RSS_MAX, "{rss}");
 }
 
 /// The error of a query and the most memory that its process held.
-fn peak(room: &Room, sql: &str) -> (String, u64) {
-    let mut running = room.query(["-c", sql]).start();
-    running = running.read_all();
-    let status = format!("/proc/{}/status", running.child.id());
-    let mut most = 0;
-    while running.child.try_wait().unwrap().is_none() {
-        let text = fs::read_to_string(&status).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
-        most = most.max(kib.unwrap_or(0) << 10);
-        assert!(Instant::now() < running.until, "{sql} does not end");
-        thread::sleep(POLL);
-    }
-    (running.wait().error(1), most)
+fn refusal(room: &Room, sql: &str) -> (String, u64) {
+    let (most, done) = peak(room.query(["-c", sql]).stdout_to("/dev/null"));
+    (done.error(1), most)
 }
 
 #[test]
