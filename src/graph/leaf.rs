@@ -1,0 +1,139 @@
+//! What stands in a stage's plan for the stage that it reads.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::{
+    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties,
+    PlanProperties, ReplaceChildrenOptions, apply_expression_roots,
+};
+
+use super::{EdgeId, EdgeKind};
+
+/// Gives the rows of an edge while a graph runs: the scheduler's side of [`EdgeExec`].
+pub trait EdgeReader: fmt::Debug + Send + Sync {
+    /// A stream of the rows of one output partition. Called once per partition.
+    ///
+    /// # Errors
+    /// A second call for a partition.
+    fn open(
+        &self,
+        partition: usize,
+        context: &Arc<TaskContext>,
+        metrics: &ExecutionPlanMetricsSet,
+    ) -> Result<SendableRecordBatchStream>;
+}
+
+/// A leaf in the plan of a stage: the rows of another stage, as an edge hands them on.
+///
+/// It looks to its plan as the node did that it replaced: the same partitions, order and equivalences, and the same
+/// dynamic filters below it, which a hash join looks for before it makes one.
+pub struct EdgeExec {
+    edge: EdgeId,
+    kind: EdgeKind,
+    fetch: Option<usize>,
+    properties: Arc<PlanProperties>,
+    consumed: Vec<Arc<dyn PhysicalExpr>>,
+    shown: Option<Arc<dyn ExecutionPlan>>,
+    reader: OnceLock<Arc<dyn EdgeReader>>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl EdgeExec {
+    pub(super) fn new(
+        edge: EdgeId,
+        kind: EdgeKind,
+        fetch: Option<usize>,
+        properties: Arc<PlanProperties>,
+        consumed: Vec<Arc<dyn PhysicalExpr>>,
+        shown: Option<Arc<dyn ExecutionPlan>>,
+    ) -> Self {
+        let reader = OnceLock::new();
+        let metrics = ExecutionPlanMetricsSet::new();
+        Self { edge, kind, fetch, properties, consumed, shown, reader, metrics }
+    }
+
+    /// The edge it stands for.
+    pub fn edge(&self) -> EdgeId {
+        self.edge
+    }
+
+    /// Says where the rows come from. The first call counts: a plan is good for one run.
+    pub fn attach(&self, reader: Arc<dyn EdgeReader>) {
+        // A second run would be refused by the reader.
+        let _ = self.reader.set(reader);
+    }
+}
+
+impl fmt::Debug for EdgeExec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EdgeExec").field("edge", &self.edge).field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+impl DisplayAs for EdgeExec {
+    fn fmt_as(&self, format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match format {
+            DisplayFormatType::Default | DisplayFormatType::Verbose => {
+                write!(f, "EdgeExec: {}", self.kind)?;
+                if !matches!(self.kind, EdgeKind::Gather | EdgeKind::Merge) {
+                    write!(f, " into {}", self.output_partitioning())?;
+                }
+                self.fetch.map_or(Ok(()), |fetch| write!(f, ", fetch={fetch}"))
+            }
+            DisplayFormatType::TreeRender => writeln!(f, "{}", self.kind),
+        }
+    }
+}
+
+impl ExecutionPlan for EdgeExec {
+    fn name(&self) -> &'static str {
+        "EdgeExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        self.shown.iter().collect()
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        apply_expression_roots(&self.consumed, f)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        _children: Vec<Arc<dyn ExecutionPlan>>,
+        _options: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let Some(reader) = self.reader.get() else {
+            return Err(DataFusionError::Internal(format!("edge {} is read outside of a job", self.edge)));
+        };
+        reader.open(partition, &context, &self.metrics)
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+}
