@@ -24,6 +24,7 @@ use datafusion::logical_expr::{DdlStatement, LogicalPlan, WriteOp};
 use datafusion::optimizer::Optimizer;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 
 use sqlparser::ast::ObjectName;
@@ -152,6 +153,24 @@ impl Session {
             Failure::Engine(error) => located(error, statement).into(),
             Failure::Own(error) => error,
         })
+    }
+
+    /// The physical plan of a statement that is carried out by one: a query, COPY, EXPLAIN. Nothing is run; a
+    /// plan is good for one run, or for [`lower`](crate::plan::lower::lower).
+    ///
+    /// # Errors
+    /// As [`run`](Self::run) does when it plans; statements that change the session have no such plan.
+    pub async fn physical_plan(
+        &self,
+        statement: &Statement,
+        params: &Params,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let plan = params.bind(self.plan(statement, params).await?, statement)?;
+        let planned = match explain::prepare(plan) {
+            Ok(plan) => self.context.state().create_physical_plan(&plan).await,
+            Err(error) => Err(error),
+        };
+        planned.map_err(|error| located(error, statement).into())
     }
 
     async fn plan(&self, statement: &Statement, params: &Params) -> Result<LogicalPlan> {

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_expr::{LexOrdering, PhysicalExpr};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, PlanProperties};
 
-use super::{Edge, EdgeExec, EdgeId, EdgeKind, Op, Stage, StageId, TaskGraph, Transport};
+use super::{Edge, EdgeExec, EdgeId, EdgeKind, Op, Stage, StageId, TaskGraph, Transport, nodes};
 
 /// What an edge is to be.
 #[derive(Debug, Clone)]
@@ -27,6 +26,8 @@ pub struct EdgeSpec {
     pub consumed: Vec<Arc<dyn PhysicalExpr>>,
     /// Whether the reader's plan shows the producer's below the edge, for EXPLAIN ANALYZE.
     pub shows_producer: bool,
+    /// Whether, with that, the edge itself is not to be seen: for one that stands for no node of the plan.
+    pub is_hidden: bool,
 }
 
 impl EdgeSpec {
@@ -40,6 +41,7 @@ impl EdgeSpec {
             properties,
             consumed: Vec::new(),
             shows_producer: false,
+            is_hidden: false,
         }
     }
 }
@@ -72,7 +74,7 @@ impl GraphBuilder {
     /// A leaf of another graph, or one that another stage reads.
     pub fn stage(&mut self, plan: Arc<dyn ExecutionPlan>) -> Result<StageId> {
         let id = StageId::new(self.stages.len());
-        let inputs = edges_of(&plan)?;
+        let inputs: Vec<_> = nodes(&plan).filter_map(|node| Some(node.edge()?.edge())).collect();
         for input in &inputs {
             match self.edges.get_mut(input.index()) {
                 Some(edge) if edge.to.is_none() => edge.to = Some(id),
@@ -80,7 +82,7 @@ impl GraphBuilder {
             }
         }
         let partitions = plan.output_partitioning().partition_count();
-        let op = Op::of(plan.as_ref());
+        let op = Op::of(&plan);
         self.stages.push(Stage { id, plan, op, partitions, inputs, outputs: Vec::new() });
         Ok(id)
     }
@@ -95,10 +97,7 @@ impl GraphBuilder {
             return Err(internal(&format!("edge {id} comes from stage {from}, which is not there")));
         };
         producer.outputs.push(id);
-        let shown = spec.shows_producer.then(|| Arc::clone(&producer.plan));
-        let properties = Arc::clone(&spec.properties);
-        let leaf =
-            Arc::new(EdgeExec::new(id, spec.kind, spec.fetch, properties, spec.consumed.clone(), shown));
+        let leaf = Arc::new(EdgeExec::new(id, &spec, &producer.plan));
         self.edges.push(UnreadEdge { from, to: None, spec, leaf: Arc::clone(&leaf) });
         Ok(leaf)
     }
@@ -116,21 +115,6 @@ impl GraphBuilder {
         });
         Ok(TaskGraph { edges: edges.collect::<Result<_>>()?, stages: self.stages, root })
     }
-}
-
-/// The edges among a plan's leaves.
-fn edges_of(plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<EdgeId>> {
-    let mut found = Vec::new();
-    plan.apply(|node| {
-        Ok(match node.downcast_ref::<EdgeExec>() {
-            Some(leaf) => {
-                found.push(leaf.edge());
-                TreeNodeRecursion::Jump
-            }
-            None => TreeNodeRecursion::Continue,
-        })
-    })?;
-    Ok(found)
 }
 
 fn internal(text: &str) -> DataFusionError {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use datafusion::physical_expr::LexOrdering;
-use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitioning};
+use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 
 use super::{EdgeExec, EdgeId, StageId};
 
@@ -32,7 +32,7 @@ pub struct Edge {
 impl Edge {
     /// How the reader's side is partitioned.
     pub fn partitioning(&self) -> &Partitioning {
-        self.leaf.output_partitioning()
+        self.leaf.properties().output_partitioning()
     }
 
     /// Partitions on the reader's side.

@@ -9,11 +9,11 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::{
-    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties,
-    PlanProperties, ReplaceChildrenOptions, apply_expression_roots,
+    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
+    ReplaceChildrenOptions, apply_expression_roots,
 };
 
-use super::{EdgeId, EdgeKind};
+use super::{EdgeId, EdgeKind, EdgeSpec};
 
 /// Gives the rows of an edge while a graph runs: the scheduler's side of [`EdgeExec`].
 pub trait EdgeReader: fmt::Debug + Send + Sync {
@@ -39,23 +39,39 @@ pub struct EdgeExec {
     fetch: Option<usize>,
     properties: Arc<PlanProperties>,
     consumed: Vec<Arc<dyn PhysicalExpr>>,
-    shown: Option<Arc<dyn ExecutionPlan>>,
+    shown: Shown,
     reader: OnceLock<Arc<dyn EdgeReader>>,
     metrics: ExecutionPlanMetricsSet,
 }
 
+/// What is displayed where the leaf is.
+enum Shown {
+    /// Itself, without anything below.
+    Leaf,
+    /// Itself, above the plan of the producer.
+    Above(Arc<dyn ExecutionPlan>),
+    /// The plan of the producer, in its place.
+    As(Arc<dyn ExecutionPlan>),
+}
+
 impl EdgeExec {
-    pub(super) fn new(
-        edge: EdgeId,
-        kind: EdgeKind,
-        fetch: Option<usize>,
-        properties: Arc<PlanProperties>,
-        consumed: Vec<Arc<dyn PhysicalExpr>>,
-        shown: Option<Arc<dyn ExecutionPlan>>,
-    ) -> Self {
-        let reader = OnceLock::new();
-        let metrics = ExecutionPlanMetricsSet::new();
-        Self { edge, kind, fetch, properties, consumed, shown, reader, metrics }
+    pub(super) fn new(edge: EdgeId, spec: &EdgeSpec, producer: &Arc<dyn ExecutionPlan>) -> Self {
+        let producer = || Arc::clone(producer);
+        let shown = match (spec.shows_producer, spec.is_hidden) {
+            (false, _) => Shown::Leaf,
+            (true, false) => Shown::Above(producer()),
+            (true, true) => Shown::As(producer()),
+        };
+        Self {
+            edge,
+            kind: spec.kind,
+            fetch: spec.fetch,
+            properties: Arc::clone(&spec.properties),
+            consumed: spec.consumed.clone(),
+            shown,
+            reader: OnceLock::new(),
+            metrics: ExecutionPlanMetricsSet::new(),
+        }
     }
 
     /// The edge it stands for.
@@ -78,11 +94,14 @@ impl fmt::Debug for EdgeExec {
 
 impl DisplayAs for EdgeExec {
     fn fmt_as(&self, format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Shown::As(plan) = &self.shown {
+            return plan.fmt_as(format, f);
+        }
         match format {
             DisplayFormatType::Default | DisplayFormatType::Verbose => {
                 write!(f, "EdgeExec: {}", self.kind)?;
                 if !matches!(self.kind, EdgeKind::Gather | EdgeKind::Merge) {
-                    write!(f, " into {}", self.output_partitioning())?;
+                    write!(f, " into {}", self.properties.output_partitioning())?;
                 }
                 self.fetch.map_or(Ok(()), |fetch| write!(f, ", fetch={fetch}"))
             }
@@ -92,8 +111,11 @@ impl DisplayAs for EdgeExec {
 }
 
 impl ExecutionPlan for EdgeExec {
-    fn name(&self) -> &'static str {
-        "EdgeExec"
+    fn name(&self) -> &str {
+        match &self.shown {
+            Shown::As(plan) => plan.name(),
+            Shown::Leaf | Shown::Above(_) => "EdgeExec",
+        }
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {
@@ -101,7 +123,11 @@ impl ExecutionPlan for EdgeExec {
     }
 
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        self.shown.iter().collect()
+        match &self.shown {
+            Shown::Leaf => Vec::new(),
+            Shown::Above(plan) => vec![plan],
+            Shown::As(plan) => plan.children(),
+        }
     }
 
     fn apply_expressions(
@@ -134,6 +160,9 @@ impl ExecutionPlan for EdgeExec {
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
-        Some(self.metrics.clone_inner())
+        match &self.shown {
+            Shown::As(plan) => plan.metrics(),
+            Shown::Leaf | Shown::Above(_) => Some(self.metrics.clone_inner()),
+        }
     }
 }

@@ -9,7 +9,10 @@ mod edge;
 mod id;
 mod leaf;
 mod op;
+mod order;
 mod stage;
+mod validate;
+mod walk;
 
 pub use builder::{EdgeSpec, GraphBuilder};
 pub use edge::{Edge, EdgeKind, Transport};
@@ -17,6 +20,7 @@ pub use id::{EdgeId, StageId, TaskId};
 pub use leaf::{EdgeExec, EdgeReader};
 pub use op::Op;
 pub use stage::Stage;
+pub use walk::{Node, RECURSIVE_TERM, nodes};
 
 /// A query as stages and the edges between them: a directed acyclic graph with one root, whose rows are the
 /// query's.

@@ -1,8 +1,12 @@
 //! What a stage mainly does.
 
 use std::fmt;
+use std::sync::Arc;
 
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::aggregates::AggregateExec;
+
+use super::{EdgeExec, nodes};
 
 /// What a stage mainly does, in the words of dataframes and databases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,28 +31,26 @@ pub enum Op {
 
 impl Op {
     /// What a stage with this plan mainly does: the weightiest of its operators.
-    pub fn of(plan: &dyn ExecutionPlan) -> Self {
-        let inputs = plan.children().into_iter().map(|child| Self::of(child.as_ref()));
-        inputs.fold(Self::of_node(plan), Ord::max)
+    pub fn of(plan: &Arc<dyn ExecutionPlan>) -> Self {
+        nodes(plan).map(|node| Self::of_node(node.plan.as_ref())).max().unwrap_or(Self::Map)
     }
 
     fn of_node(plan: &dyn ExecutionPlan) -> Self {
+        if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
+            return if aggregate.group_expr().is_empty() { Self::Reduce } else { Self::GroupBy };
+        }
+        // A sort with a limit says so in its name.
         match plan.name() {
+            _ if plan.is::<EdgeExec>() => Self::Map,
             "DataSinkExec" => Self::Write,
             name if name.ends_with("JoinExec") => Self::Join,
-            "AggregateExec" => Self::of_aggregate(plan),
             name if name.ends_with("WindowAggExec") => Self::Window,
-            "SortExec" | "PartialSortExec" => Self::Sort,
-            name if plan.children().is_empty() && name != "EdgeExec" => Self::Scan,
+            name if name.starts_with("SortExec") => Self::Sort,
+            "PartialSortExec" | "PartitionedTopKExec" => Self::Sort,
+            // Recursion alone is no scan of anything; an empty relation and one row out of nothing are.
+            "WorkTableExec" => Self::Map,
+            _ if plan.children().is_empty() => Self::Scan,
             _ => Self::Map,
-        }
-    }
-
-    fn of_aggregate(plan: &dyn ExecutionPlan) -> Self {
-        use datafusion::physical_plan::aggregates::AggregateExec;
-        match plan.downcast_ref::<AggregateExec>() {
-            Some(aggregate) if aggregate.group_expr().is_empty() => Self::Reduce,
-            _ => Self::GroupBy,
         }
     }
 

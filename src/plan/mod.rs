@@ -3,6 +3,7 @@
 pub mod checked;
 pub mod correlated;
 pub mod limits;
+pub mod lower;
 pub mod order;
 pub mod join_filter;
 pub mod statistics;
