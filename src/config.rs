@@ -1,6 +1,7 @@
 //! What the environment says, and our own settings; the only reader of environment variables.
 
 use std::any::Any;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::{env, fmt};
@@ -74,16 +75,27 @@ impl ColorChoice {
     }
 }
 
+/// Stack of every thread that plans or runs queries: SQL with thousands of terms makes trees thousands
+/// deep. Address space only; what is not used costs nothing.
+pub const STACK_BYTES: usize = 64 * 1024 * 1024;
+
 /// Our own settings, for `SET query.…`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueryOptions {
     /// The longest record of a text file that is read; a longer one is an error before it is read whole.
     pub max_row_bytes: Bytes,
+    /// What runs the queries.
+    pub engine: EngineKind,
+    /// Worker threads of the engine `local`.
+    pub threads: NonZeroUsize,
+    /// What the engine `inline` chooses the order of tasks by.
+    pub seed: u64,
 }
 
 impl Default for QueryOptions {
     fn default() -> Self {
-        Self { max_row_bytes: Bytes(64 << 20) }
+        let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        Self { max_row_bytes: Bytes(64 << 20), engine: EngineKind::Local, threads, seed: 0 }
     }
 }
 
@@ -108,17 +120,82 @@ impl ExtensionOptions for QueryOptions {
     fn set(&mut self, key: &str, value: &str) -> Result<(), DataFusionError> {
         match key {
             "max_row_bytes" => self.max_row_bytes = value.parse()?,
+            "engine" => self.engine = value.parse()?,
+            "threads" => self.threads = number(key, value)?,
+            "seed" => self.seed = number(key, value)?,
             _ => return Err(config_datafusion_err!("there is no setting '{}.{key}'", Self::PREFIX)),
         }
         Ok(())
     }
 
     fn entries(&self) -> Vec<ConfigEntry> {
-        vec![ConfigEntry {
-            key: format!("{}.max_row_bytes", Self::PREFIX),
-            value: Some(self.max_row_bytes.to_string()),
-            description: "the longest record of a text file that is read",
-        }]
+        let entry = |name: &str, value: String, description: &'static str| ConfigEntry {
+            key: format!("{}.{name}", Self::PREFIX),
+            value: Some(value),
+            description,
+        };
+        vec![
+            entry(
+                "max_row_bytes",
+                self.max_row_bytes.to_string(),
+                "the longest record of a text file that is read",
+            ),
+            entry(
+                "engine",
+                self.engine.to_string(),
+                "what runs queries: local (worker threads), inline (one thread, for tests) or stock \
+                 (DataFusion's own way, to compare with)",
+            ),
+            entry("threads", self.threads.to_string(), "worker threads of the engine local"),
+            entry("seed", self.seed.to_string(), "what the engine inline chooses the order of tasks by"),
+        ]
+    }
+}
+
+fn number<T: FromStr>(key: &str, value: &str) -> Result<T, DataFusionError> {
+    value.trim().parse().map_err(|_| {
+        config_datafusion_err!("'{value}' is no value for '{}.{key}'", QueryOptions::PREFIX)
+    })
+}
+
+/// What runs queries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EngineKind {
+    /// A task graph, on worker threads.
+    #[default]
+    Local,
+    /// A task graph, on the thread that reads the results, in an order that a seed gives: for tests.
+    Inline,
+    /// DataFusion's own streams, with its own exchanges: to compare with.
+    Stock,
+}
+
+impl EngineKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Local, Self::Inline, Self::Stock];
+
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Inline => "inline",
+            Self::Stock => "stock",
+        }
+    }
+}
+
+impl fmt::Display for EngineKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for EngineKind {
+    type Err = DataFusionError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let named = Self::ALL.into_iter().find(|engine| engine.name().eq_ignore_ascii_case(text.trim()));
+        named.ok_or_else(|| config_datafusion_err!("'{text}' is no engine: local, inline or stock"))
     }
 }
 

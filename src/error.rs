@@ -4,6 +4,7 @@
 //! about it, what. It is printed in one place only, by the command line (`cli::report`).
 
 mod resources;
+mod task;
 mod wording;
 
 use std::fmt;
@@ -11,11 +12,13 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 
 pub use resources::{OUT_OF_MEMORY, Refusal, is_out_of_memory};
+pub use task::{TaskFailure, panic_message, panicked};
 
 /// Result of everything in this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -56,6 +59,12 @@ pub enum Error {
     Interrupted {
         /// The signal's number: 2 for Ctrl-C, 15 for a polite kill.
         signal: i32,
+    },
+    /// A statement took longer than it may.
+    #[error("the statement took longer than {time:?} and was stopped")]
+    Timeout {
+        /// The time that it had.
+        time: Duration,
     },
     /// A defect of this program: some part of it panicked.
     #[error("internal error: {message}")]
@@ -188,6 +197,8 @@ impl Error {
             Self::Usage { .. } => 2,
             Self::Statement(error) if error.misuse => 2,
             Self::BrokenPipe => 0,
+            // As coreutils' `timeout`.
+            Self::Timeout { .. } => 124,
             Self::Interrupted { signal } => 128u8.saturating_add(u8::try_from(*signal).unwrap_or(0)),
             Self::Statement(_) | Self::Engine(_) | Self::Io { .. } | Self::Internal { .. } => 1,
         }
@@ -235,7 +246,11 @@ impl fmt::Debug for Error {
             Self::Statement(statement) => return fmt::Debug::fmt(statement, f),
             Self::Usage { help, .. } => help.clone(),
             Self::Engine(error) => explain(error).help,
-            Self::Io { .. } | Self::BrokenPipe | Self::Interrupted { .. } | Self::Internal { .. } => None,
+            Self::Io { .. }
+            | Self::BrokenPipe
+            | Self::Interrupted { .. }
+            | Self::Timeout { .. }
+            | Self::Internal { .. } => None,
         };
         write!(f, "{self}")?;
         help.map_or(Ok(()), |help| write!(f, "; {help}"))

@@ -10,6 +10,7 @@ pub mod output;
 pub mod plan;
 pub mod source;
 pub mod memory;
+pub mod scheduler;
 pub mod graph;
 pub mod config;
 pub mod error;

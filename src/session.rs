@@ -3,6 +3,7 @@
 pub mod blocking;
 mod copy;
 mod describe;
+mod engine;
 mod explain;
 mod names;
 mod frame;
@@ -29,7 +30,6 @@ use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 
 use sqlparser::ast::ObjectName;
 
-use crate::config::QueryOptions;
 use crate::error::{Result, StatementError, is_out_of_memory};
 use crate::frontend::functions;
 use crate::frontend::sql::{Functions, Names, Params, Statement, diagnose};
@@ -78,8 +78,11 @@ impl Session {
     /// Options that cannot be had, settings that the engine refuses.
     pub fn with_options(session_options: &SessionOptions) -> Result<Self> {
         let resources = session_options.resources()?;
-        let mut config =
-            SessionConfig::new().with_information_schema(true).with_option_extension(QueryOptions::default());
+        let query_options = session_options.query_options();
+        let mut config = SessionConfig::new()
+            .with_information_schema(true)
+            .with_target_partitions(query_options.threads.get())
+            .with_option_extension(query_options);
         let options = config.options_mut();
         options.sql_parser.collect_spans = true;
         // What the shells that people come from show.
@@ -95,6 +98,7 @@ impl Session {
             .with_config(config)
             .with_runtime_env(limits::runtime(&resources)?)
             .with_default_features()
+            .with_query_planner(Arc::new(engine::JobPlanner))
             .with_analyzer_rule(Arc::new(ThreeValued))
             .with_analyzer_rule(Arc::new(ExactSubqueries))
             .with_relation_planners(vec![Arc::new(SummarizePlanner)])

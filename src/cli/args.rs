@@ -1,19 +1,22 @@
 //! Arguments as written (clap) and as meant ([`Args`]).
 
 use std::io::IsTerminal;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use super::data::Data;
-use crate::config::{self, ColorChoice};
+use crate::config::{self, ColorChoice, EngineKind};
 use crate::error::{Error, Result};
 use crate::frontend::sql::Params;
 use crate::memory::{Limits, temp_bytes};
 use crate::output::Format;
+use crate::session::SessionOptions;
 
 /// Run SQL over files, in a shell or from a script
 #[derive(Parser)]
@@ -81,6 +84,15 @@ struct Shared {
     /// Room in that folder [default: 90% of what is free]
     #[arg(long, global = true, value_name = "SIZE", allow_hyphen_values = true)]
     max_temp_size: Option<String>,
+    /// Threads that queries run on [default: all cores]
+    #[arg(long, global = true, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    /// Stop a statement that takes longer, as 30s or 5m
+    #[arg(long, global = true, value_name = "TIME")]
+    timeout: Option<String>,
+    /// What runs queries: local, inline or stock
+    #[arg(long, global = true, value_name = "ENGINE", hide_possible_values = true, value_parser = engines())]
+    engine: Option<String>,
     /// Say nothing but errors on standard error
     #[arg(short, long, global = true)]
     quiet: bool,
@@ -108,6 +120,10 @@ fn formats() -> clap::builder::PossibleValuesParser {
     Format::ALL.map(Format::name).into()
 }
 
+fn engines() -> clap::builder::PossibleValuesParser {
+    EngineKind::ALL.map(EngineKind::name).into()
+}
+
 /// What to run and how.
 pub(super) struct Args {
     pub(super) inputs: Vec<Input>,
@@ -120,7 +136,9 @@ pub(super) struct Args {
     pub(super) output: Option<PathBuf>,
     pub(super) keep_going: bool,
     pub(super) max_rows: Option<usize>,
-    pub(super) limits: Limits,
+    pub(super) session: SessionOptions,
+    /// The time that a statement may take.
+    pub(super) timeout: Option<Duration>,
     pub(super) quiet: bool,
     pub(super) color: ColorChoice,
 }
@@ -177,7 +195,11 @@ fn mean(cli: Cli, matches: &ArgMatches) -> Result<Args> {
     if inputs.iter().filter(|input| matches!(input, Input::Stdin)).count() > 1 {
         return Err(Error::usage("standard input can be read only once"));
     }
-    let limits = limits(&shared)?;
+    let session = SessionOptions {
+        limits: limits(&shared)?,
+        engine: shared.engine.as_deref().map(str::parse).transpose()?,
+        threads: shared.threads,
+    };
     Ok(Args {
         inputs,
         data,
@@ -187,7 +209,8 @@ fn mean(cli: Cli, matches: &ArgMatches) -> Result<Args> {
         output: shared.output,
         keep_going: shared.keep_going,
         max_rows: shared.max_rows,
-        limits,
+        session,
+        timeout: shared.timeout.as_deref().map(duration).transpose()?,
         quiet: shared.quiet,
         color: color(shared.color),
     })
@@ -201,6 +224,24 @@ fn limits(shared: &Shared) -> Result<Limits> {
         memory: memory.map(|text| text.parse()).transpose()?,
         temp_dir: shared.temp_dir.clone().or_else(config::chosen_temp_dir),
         temp_bytes_max: size.map(|text| temp_bytes(&text)).transpose()?,
+    })
+}
+
+/// A time such as `30s`, `500ms`, `5m` or `1h`; a bare number is seconds.
+fn duration(text: &str) -> Result<Duration> {
+    let text = text.trim();
+    let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
+    let seconds = match unit {
+        "ms" => Some(0.001),
+        "" | "s" => Some(1.0),
+        "m" | "min" => Some(60.0),
+        "h" => Some(3600.0),
+        _ => None,
+    };
+    let number = number.trim().parse::<f64>().ok().filter(|number| *number > 0.0);
+    let time = number.zip(seconds).and_then(|(number, unit)| Duration::try_from_secs_f64(number * unit).ok());
+    time.ok_or_else(|| {
+        Error::usage_help(format!("'{text}' is not a time for --timeout"), "write it as 30s, 500ms, 5m or 1h")
     })
 }
 

@@ -10,7 +10,7 @@ use super::output::Output;
 use super::shell::items::{Item, Items};
 use super::shell::meta::{Act, Meta};
 use super::supervise::Stop;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::frontend::sql::{Params, RawStatement};
 use crate::output::{Format, counted};
 use crate::session::{Outcome, Session, located};
@@ -24,6 +24,8 @@ pub(super) struct Desk {
     pub(super) quiet: bool,
     /// Whether to say how long each statement took.
     pub(super) timer: bool,
+    /// The time that a statement may take.
+    pub(super) timeout: Option<Duration>,
     /// Whether somebody reads along: then each result is followed by its count.
     pub(super) is_shell: bool,
 }
@@ -40,8 +42,18 @@ pub(super) enum Done {
 }
 
 impl Desk {
-    /// Runs one statement and writes its outcome.
+    /// Runs one statement and writes its outcome, in the time that it may take.
     pub(super) async fn run(&self, raw: &RawStatement, stop: &Stop) -> Result<Done> {
+        match self.timeout {
+            None => self.run_to_its_end(raw, stop).await,
+            Some(time) => {
+                let done = tokio::time::timeout(time, self.run_to_its_end(raw, stop)).await;
+                done.unwrap_or(Err(Error::Timeout { time }))
+            }
+        }
+    }
+
+    async fn run_to_its_end(&self, raw: &RawStatement, stop: &Stop) -> Result<Done> {
         let statement = raw.parse(&self.session.functions())?;
         match self.session.run(&statement, &self.params).await? {
             Outcome::Rows(mut rows) => {

@@ -13,11 +13,8 @@ mod supervise;
 use std::process::ExitCode;
 use std::thread;
 
+use crate::config::STACK_BYTES;
 use crate::error::{Error, Result};
-
-/// Stack of every thread that plans or runs queries: SQL with thousands of terms makes trees thousands
-/// deep. Address space only; what is not used costs nothing.
-const STACK_BYTES: usize = 64 * 1024 * 1024;
 
 /// Runs the command line and gives the process's exit code: 0 done, 1 a statement failed, 2 wrong usage,
 /// 130 Ctrl-C, 143 a polite kill. `fit_allocator` is told the limit of memory in bytes before anything runs.

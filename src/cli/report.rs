@@ -64,9 +64,11 @@ impl Reporter {
             Error::Internal { .. } => {
                 (None, vec!["this is a defect: please report it with the query".into()])
             }
-            Error::Engine(_) | Error::Io { .. } | Error::BrokenPipe | Error::Interrupted { .. } => {
-                (None, Vec::new())
-            }
+            Error::Engine(_)
+            | Error::Io { .. }
+            | Error::BrokenPipe
+            | Error::Interrupted { .. }
+            | Error::Timeout { .. } => (None, Vec::new()),
         };
         let title = Level::ERROR.primary_title(title);
         match statement.and_then(Shown::of) {

@@ -17,7 +17,7 @@ use super::supervise::{self, Ended, Signals, Stop, cleanup_time_max, panicked, s
 use super::{guarded, script};
 use crate::error::{Error, Result};
 use crate::frontend::sql::RawStatement;
-use crate::session::{Session, SessionOptions};
+use crate::session::Session;
 
 /// Runs everything that the arguments ask for; gives the exit code.
 pub(super) fn main(args: Args, fit_allocator: fn(usize), reporter: Reporter) -> u8 {
@@ -63,7 +63,7 @@ struct Prepared {
 fn prepare(args: Args) -> Result<Prepared> {
     let output = Output::new(&args)?;
     let mut scripts = script::read_all(args.inputs)?;
-    let session = Session::with_options(&SessionOptions { limits: args.limits.clone() })?;
+    let session = Session::with_options(&args.session)?;
     let mut first = Vec::new();
     match args.data {
         Some(data) if scripts.is_empty() => scripts.push(data.rows()),
@@ -81,6 +81,7 @@ fn prepare(args: Args) -> Result<Prepared> {
         output,
         quiet: args.quiet,
         timer: false,
+        timeout: args.timeout,
         is_shell: false,
     };
     Ok(Prepared {

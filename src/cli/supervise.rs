@@ -11,8 +11,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
-use super::STACK_BYTES;
-use crate::error::{Error, Result};
+use crate::config::STACK_BYTES;
+use crate::error::{Error, Result, panic_message};
 use crate::output::staging;
 
 /// How often stopped work is looked at.
@@ -200,9 +200,7 @@ fn not_started(source: std::io::Error) -> Error {
 
 /// An error for a caught panic.
 pub(super) fn panicked(panic: &(dyn Any + Send)) -> Error {
-    let text = panic.downcast_ref::<String>().cloned();
-    let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
-    Error::Internal { message: text.unwrap_or_else(|| "a part of the program panicked".into()) }
+    Error::Internal { message: panic_message(panic) }
 }
 
 #[cfg(test)]

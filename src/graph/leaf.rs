@@ -21,12 +21,7 @@ pub trait EdgeReader: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// A second call for a partition.
-    fn open(
-        &self,
-        partition: usize,
-        context: &Arc<TaskContext>,
-        metrics: &ExecutionPlanMetricsSet,
-    ) -> Result<SendableRecordBatchStream>;
+    fn open(&self, partition: usize, context: &Arc<TaskContext>) -> Result<SendableRecordBatchStream>;
 }
 
 /// A leaf in the plan of a stage: the rows of another stage, as an edge hands them on.
@@ -77,6 +72,11 @@ impl EdgeExec {
     /// The edge it stands for.
     pub fn edge(&self) -> EdgeId {
         self.edge
+    }
+
+    /// Where what happens on the edge is counted.
+    pub fn metrics_set(&self) -> &ExecutionPlanMetricsSet {
+        &self.metrics
     }
 
     /// Says where the rows come from. The first call counts: a plan is good for one run.
@@ -156,7 +156,7 @@ impl ExecutionPlan for EdgeExec {
         let Some(reader) = self.reader.get() else {
             return Err(DataFusionError::Internal(format!("edge {} is read outside of a job", self.edge)));
         };
-        reader.open(partition, &context, &self.metrics)
+        reader.open(partition, &context)
     }
 
     fn metrics(&self) -> Option<MetricsSet> {

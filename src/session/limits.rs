@@ -1,5 +1,6 @@
 //! What a session may take of the machine, and `SET` for it.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use datafusion::common::config::ConfigNonZeroUsize;
@@ -8,6 +9,7 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::logical_expr::{LogicalPlan, Statement};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
+use crate::config::{EngineKind, QueryOptions};
 use crate::memory::{Limits, MemoryLimit, Resources, temp_bytes};
 
 const PREFIX: &str = "datafusion.runtime.";
@@ -22,9 +24,23 @@ const BATCH_ROWS_MIN: usize = 512;
 pub struct SessionOptions {
     /// Memory and disk; by default shared with all sessions of the process that ask for nothing else.
     pub limits: Limits,
+    /// What runs queries; `local` unless said otherwise.
+    pub engine: Option<EngineKind>,
+    /// Threads that queries run on, and partitions they are cut into; all cores unless said otherwise.
+    pub threads: Option<NonZeroUsize>,
 }
 
 impl SessionOptions {
+    /// The settings that these options stand for.
+    pub(super) fn query_options(&self) -> QueryOptions {
+        let default = QueryOptions::default();
+        QueryOptions {
+            engine: self.engine.unwrap_or(default.engine),
+            threads: self.threads.unwrap_or(default.threads),
+            ..default
+        }
+    }
+
     /// The resources that these options ask for.
     pub(super) fn resources(&self) -> crate::Result<Arc<Resources>> {
         match self.limits == Limits::default() {

@@ -15,6 +15,7 @@ use datafusion::prelude::SessionContext;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 
+use super::engine;
 use crate::error::is_out_of_memory;
 
 /// How long the tasks of the refused attempt may take to give back what they hold.
@@ -33,7 +34,7 @@ pub(super) async fn rows(context: &SessionContext, plan: LogicalPlan) -> Result<
 }
 
 async fn start(context: &SessionContext, plan: LogicalPlan) -> Result<SendableRecordBatchStream> {
-    context.execute_logical_plan(plan).await?.execute_stream().await
+    engine::stream(context.execute_logical_plan(plan).await?).await
 }
 
 /// Reads the first batch, which decides what attempt the rows come from.

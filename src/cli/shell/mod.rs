@@ -37,7 +37,7 @@ use crate::config::ColorChoice;
 use crate::error::{Error, Result};
 use crate::frontend::sql::RawStatement;
 use crate::output::staging;
-use crate::session::{Session, SessionOptions};
+use crate::session::Session;
 
 const PROMPT: &str = "query> ";
 /// A stopped query gets so much time before the prompt comes back without it.
@@ -83,7 +83,7 @@ enum Flow {
 impl Shell {
     fn open(args: Args) -> Result<Self> {
         let output = Output::new(&args)?;
-        let session = Arc::new(Session::with_options(&SessionOptions { limits: args.limits.clone() })?);
+        let session = Arc::new(Session::with_options(&args.session)?);
         let workers = supervise::workers()?;
         let (mut editor, printer) = editor(&args)?;
         let lookup = Lookup::new(Arc::clone(&session), workers.handle().clone());
@@ -95,6 +95,7 @@ impl Shell {
             output,
             quiet: args.quiet,
             timer: false,
+            timeout: args.timeout,
             is_shell: true,
         };
         let mut shell = Self {

@@ -6,10 +6,8 @@ use std::sync::mpsc::sync_channel;
 use futures::FutureExt;
 use tokio::runtime::{Builder, Runtime};
 
+use crate::config::STACK_BYTES;
 use crate::error::{Error, Result};
-
-/// Stack of the threads that run queries: expressions may be thousands of levels deep. Address space only.
-const STACK_BYTES: usize = 64 * 1024 * 1024;
 
 static RUNTIME: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
     Builder::new_multi_thread()

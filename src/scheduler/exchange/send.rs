@@ -1,0 +1,110 @@
+//! A task's end of an exchange.
+
+use std::future::poll_fn;
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::physical_plan::repartition::BatchPartitioner;
+
+use super::{Exchange, Item, Route, stopped};
+
+/// Hands a task's batches to an exchange. One that is dropped before its end hands on a failure, so that no reader
+/// takes a part of the rows for all of them.
+pub(in crate::scheduler) struct Sender {
+    exchange: Arc<Exchange>,
+    producer: usize,
+    /// Made when it is first needed.
+    partitioner: Option<BatchPartitioner>,
+    routed: Vec<(usize, RecordBatch)>,
+    has_ended: bool,
+}
+
+impl Sender {
+    /// The end of a producer.
+    pub(in crate::scheduler) fn new(exchange: Arc<Exchange>, producer: usize) -> Self {
+        Self { exchange, producer, partitioner: None, routed: Vec::new(), has_ended: false }
+    }
+
+    /// Hands on a batch, and waits first while the readers have enough. False: nobody wants more.
+    ///
+    /// # Errors
+    /// Keys that cannot be computed, a full disk.
+    pub(in crate::scheduler) async fn send(&mut self, batch: RecordBatch) -> Result<bool> {
+        if batch.num_rows() > 0 {
+            self.route(batch)?;
+        }
+        self.push_routed().await
+    }
+
+    fn route(&mut self, batch: RecordBatch) -> Result<()> {
+        let Route::By(partitioning) = &self.exchange.route else {
+            self.routed.push((0, batch));
+            return Ok(());
+        };
+        let partitioner = match &mut self.partitioner {
+            Some(partitioner) => partitioner,
+            empty => empty.insert(self.exchange.partitioner(partitioning, self.producer)?),
+        };
+        for part in partitioner.partition_iter(batch)? {
+            let (output, part) = part?;
+            self.exchange.coalesce(output, part, &mut self.routed)?;
+        }
+        Ok(())
+    }
+
+    async fn push_routed(&mut self) -> Result<bool> {
+        let gate = self.exchange.gate(self.producer);
+        for (output, batch) in mem::take(&mut self.routed) {
+            if !poll_fn(|cx| gate.poll_room(cx)).await {
+                return Ok(false);
+            }
+            self.exchange.push(gate, output, batch)?;
+        }
+        Ok(true)
+    }
+
+    /// Ends it: all rows are handed on. The last of the producers hands on what the small batches of all have come to.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub(in crate::scheduler) async fn finish(mut self) -> Result<()> {
+        if self.exchange.producing.fetch_sub(1, Ordering::AcqRel) == 1 {
+            for output in 0..self.exchange.coalescers.len() {
+                self.exchange.rest(output, &mut self.routed)?;
+            }
+            self.push_routed().await?;
+        }
+        self.end();
+        Ok(())
+    }
+
+    /// Ends it by an error, which all readers get.
+    pub(in crate::scheduler) fn fail(mut self, error: Arc<DataFusionError>) {
+        self.fail_with(&error);
+    }
+
+    fn fail_with(&mut self, error: &Arc<DataFusionError>) {
+        let gate = self.exchange.gate(self.producer);
+        for queue in 0..gate.queues() {
+            // Those that are closed do not mind.
+            let _ = gate.push(queue, Item::Failure(Arc::clone(error)));
+        }
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.has_ended = true;
+        self.exchange.gate(self.producer).end_producer();
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.fail_with(&stopped());
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! One thread, one task at a time, in an order that a seed gives.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+
+use futures::future::BoxFuture;
+
+/// Polls tasks from where the results are read, and chooses the next among those that can go on by a seeded random
+/// number: the same seed gives the same order (as far as tasks wait for each other and not for files), another seed
+/// another order.
+pub struct Inline {
+    state: Mutex<State>,
+}
+
+/// The place of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Slot(usize);
+
+struct State {
+    tasks: Vec<Option<Task>>,
+    free: Vec<usize>,
+    random: u64,
+    driver: Option<Waker>,
+}
+
+struct Task {
+    /// `None`: it is being polled.
+    future: Option<BoxFuture<'static, ()>>,
+    flag: Arc<Flag>,
+    is_stopped: bool,
+}
+
+/// Whether a task can go on.
+struct Flag {
+    is_ready: AtomicBool,
+    inline: std::sync::Weak<Inline>,
+}
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.is_ready.store(true, Ordering::SeqCst);
+        if let Some(inline) = self.inline.upgrade() {
+            let driver = inline.state().driver.take();
+            driver.into_iter().for_each(Waker::wake);
+        }
+    }
+}
+
+/// What a step came to.
+pub(super) enum Step {
+    /// A task was polled.
+    Polled,
+    /// None can go on; the driver is woken when one can.
+    Idle,
+}
+
+impl Inline {
+    /// An executor whose order the seed gives.
+    pub fn new(seed: u64) -> Arc<Self> {
+        let state = State { tasks: Vec::new(), free: Vec::new(), random: seed, driver: None };
+        Arc::new(Self { state: Mutex::new(state) })
+    }
+
+    /// No call below panics half way, so a poisoned lock still guards a sound state.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn spawn(self: &Arc<Self>, future: BoxFuture<'static, ()>) -> Slot {
+        let flag = Flag { is_ready: AtomicBool::new(true), inline: Arc::downgrade(self) };
+        let task = Task { future: Some(future), flag: Arc::new(flag), is_stopped: false };
+        let mut state = self.state();
+        let slot = match state.free.pop() {
+            Some(slot) => slot,
+            None => {
+                state.tasks.push(None);
+                state.tasks.len() - 1
+            }
+        };
+        state.tasks[slot] = Some(task);
+        let driver = state.driver.take();
+        drop(state);
+        driver.into_iter().for_each(Waker::wake);
+        Slot(slot)
+    }
+
+    pub(super) fn stop(&self, slot: Slot) {
+        let mut state = self.state();
+        if let Some(task) = state.tasks.get_mut(slot.0).and_then(Option::as_mut) {
+            task.is_stopped = true;
+            task.flag.is_ready.store(true, Ordering::SeqCst);
+        }
+        let driver = state.driver.take();
+        drop(state);
+        driver.into_iter().for_each(Waker::wake);
+    }
+
+    /// Polls one of the tasks that can go on, or drops one that was stopped.
+    pub(super) fn step(&self, cx: &mut Context<'_>) -> Step {
+        let Some((slot, future, flag, is_stopped)) = self.take(cx) else { return Step::Idle };
+        let Some(mut future) = future else { return Step::Polled };
+        // Outside of the lock: it may spawn, stop, or wake others.
+        let is_done = is_stopped || {
+            let waker = Waker::from(flag);
+            future.as_mut().poll(&mut Context::from_waker(&waker)) == Poll::Ready(())
+        };
+        if is_done {
+            {
+                let mut state = self.state();
+                state.tasks[slot] = None;
+                state.free.push(slot);
+            }
+            drop(future);
+        } else if let Some(task) = self.state().tasks[slot].as_mut() {
+            task.future = Some(future);
+        }
+        Step::Polled
+    }
+
+    #[expect(clippy::type_complexity, reason = "the parts of a task, taken apart in one place")]
+    fn take(&self, cx: &mut Context<'_>) -> Option<(usize, Option<BoxFuture<'static, ()>>, Arc<Flag>, bool)> {
+        let mut state = self.state();
+        let is_ready =
+            |task: &Task| task.future.is_some() && task.flag.is_ready.load(Ordering::SeqCst);
+        let ready: Vec<usize> =
+            (0..state.tasks.len()).filter(|slot| state.tasks[*slot].as_ref().is_some_and(is_ready)).collect();
+        if ready.is_empty() {
+            state.driver = Some(cx.waker().clone());
+            return None;
+        }
+        let slot = ready[state.below(ready.len())];
+        let task = state.tasks[slot].as_mut()?;
+        task.flag.is_ready.store(false, Ordering::SeqCst);
+        Some((slot, task.future.take(), Arc::clone(&task.flag), task.is_stopped))
+    }
+
+    /// Drops what is left of tasks that were stopped: nobody polls them any more.
+    pub(super) fn sweep(&self) {
+        loop {
+            let stopped: Vec<_> = {
+                let mut state = self.state();
+                let mut stopped = Vec::new();
+                for slot in 0..state.tasks.len() {
+                    let is_stopped =
+                        state.tasks[slot].as_ref().is_some_and(|task| task.is_stopped && task.future.is_some());
+                    if is_stopped {
+                        stopped.extend(state.tasks[slot].take());
+                        state.free.push(slot);
+                    }
+                }
+                stopped
+            };
+            // Dropping one may stop others.
+            if stopped.is_empty() {
+                return;
+            }
+        }
+    }
+}
+
+impl State {
+    /// A number below a limit, by SplitMix64 (Steele, Lea and Flood 2014).
+    fn below(&mut self, limit: usize) -> usize {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let drawn = (z ^ (z >> 31)) % u64::try_from(limit).unwrap_or(u64::MAX).max(1);
+        usize::try_from(drawn).unwrap_or(0)
+    }
+}
+
+impl std::fmt::Debug for Inline {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inline").finish_non_exhaustive()
+    }
+}

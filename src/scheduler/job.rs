@@ -1,0 +1,419 @@
+//! One run of a graph: carries out what the state machine decides.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::ExecutionPlan;
+use futures::{FutureExt, Stream, StreamExt};
+
+use super::event::{Observers, Record, Volume, What};
+use super::exchange::{Control, Exchange, Reader, Sender};
+use super::inline::Step;
+use super::state::{Action, Event, Outcome, State, TaskEnd};
+use super::{Engine, Stopper};
+use crate::error::{TaskFailure, panicked};
+use crate::graph::{EdgeId, EdgeReader, Op, StageId, TaskGraph, TaskId};
+
+/// Batches after which a task lets others on its thread go on. Waiting for a full queue does so as well.
+const BATCHES_PER_TURN: u32 = 8;
+
+/// A job's number in this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobId(u64);
+
+static JOBS: AtomicU64 = AtomicU64::new(1);
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// How a job's results are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Results {
+    /// As one stream, in the order of the root if it has one partition, else as they come.
+    Gathered,
+    /// As a stream for each partition of the root.
+    Partitioned,
+}
+
+/// How a job is run.
+#[derive(Debug, Clone)]
+pub struct JobOptions {
+    /// On which threads.
+    pub engine: Engine,
+    /// How its results are read.
+    pub results: Results,
+    /// Who is told what happens.
+    pub observers: Observers,
+}
+
+/// One run of a graph. Nothing runs before a stream of its results is made; it ends when all of them are read or
+/// dropped.
+pub struct Job {
+    id: JobId,
+    submitted: Instant,
+    engine: Engine,
+    observers: Observers,
+    context: Arc<TaskContext>,
+    stages: Vec<StageRun>,
+    exchanges: Vec<Arc<Exchange>>,
+    results: Arc<Exchange>,
+    control: Mutex<Controlled>,
+}
+
+/// What tasks need to know of their stage.
+struct StageRun {
+    op: Op,
+    partitions: usize,
+    /// The edges that read it; none for the root.
+    outputs: Vec<EdgeId>,
+}
+
+/// What changes while a job runs.
+struct Controlled {
+    state: State,
+    /// By stage. A stage that is over has none: what its operators hold is free.
+    plans: Vec<Option<Arc<dyn ExecutionPlan>>>,
+    tasks: Vec<Vec<Stopper>>,
+}
+
+impl Job {
+    /// A job that waits for somebody to read its results. The graph's plans are good for this run only.
+    pub fn submit(graph: TaskGraph, context: Arc<TaskContext>, options: JobOptions) -> Arc<Self> {
+        let JobOptions { engine, results, observers } = options;
+        Arc::new_cyclic(|job: &Weak<Self>| {
+            let control = || Box::new(Signals(Weak::clone(job))) as Box<dyn Control>;
+            let root = graph.stage(graph.root());
+            let is_gathered = results == Results::Gathered;
+            let schema = root.plan.schema();
+            let results =
+                Exchange::of_results(schema, root.partitions, is_gathered, &context, control());
+            let exchanges: Vec<_> = graph
+                .edges()
+                .iter()
+                .map(|edge| Exchange::of_edge(edge, graph.stage(edge.from).partitions, &context, control()))
+                .collect();
+            for (edge, exchange) in graph.edges().iter().zip(&exchanges) {
+                edge.leaf.attach(Arc::new(Reader(Arc::clone(exchange))));
+            }
+            let partitions = if is_gathered { 1 } else { root.partitions };
+            let state = State::new(&graph, partitions);
+            let stage = |stage: &crate::graph::Stage| StageRun {
+                op: stage.op,
+                partitions: stage.partitions,
+                outputs: stage.outputs.clone(),
+            };
+            Self {
+                id: JobId(JOBS.fetch_add(1, Ordering::Relaxed)),
+                submitted: Instant::now(),
+                engine,
+                observers,
+                context,
+                stages: graph.stages().iter().map(stage).collect(),
+                exchanges,
+                results,
+                control: Mutex::new(Controlled {
+                    state,
+                    plans: graph.stages().iter().map(|stage| Some(Arc::clone(&stage.plan))).collect(),
+                    tasks: graph.stages().iter().map(|_| Vec::new()).collect(),
+                }),
+            }
+        })
+    }
+
+    /// The job's number.
+    pub fn id(&self) -> JobId {
+        self.id
+    }
+
+    /// The rows of a results partition (0 if they are gathered). The first call starts the job. Dropping the stream
+    /// stops what is computed for it alone.
+    ///
+    /// # Errors
+    /// A partition that is not there, or that was asked for before.
+    pub fn stream(self: &Arc<Self>, partition: usize) -> Result<SendableRecordBatchStream> {
+        let rows = Reader(Arc::clone(&self.results)).open(partition, &self.context)?;
+        self.on(Event::Start);
+        Ok(Box::pin(ResultStream { rows: Some(rows), job: Arc::clone(self) }))
+    }
+
+    /// Stops everything. Streams of results end with an error.
+    pub fn cancel(self: &Arc<Self>) {
+        self.on(Event::Cancel);
+    }
+
+    /// Whether nothing of it runs any more.
+    pub fn is_finished(&self) -> bool {
+        self.control().state.is_finished()
+    }
+
+    fn control(&self) -> MutexGuard<'_, Controlled> {
+        self.control.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes an event to the state machine and carries out what it says, before the next event comes: a stage that
+    /// is to stop has been started, or never is.
+    fn on(self: &Arc<Self>, event: Event) {
+        let mut control = self.control();
+        let actions = control.state.on(event);
+        #[cfg(debug_assertions)]
+        self.check(&control.state, event);
+        let mut over = Vec::new();
+        for action in actions {
+            match action {
+                Action::Admit(stage) => {
+                    self.tell(|| What::StageStarted(stage));
+                    control.tasks[stage.index()] = self.start(stage);
+                }
+                Action::Stop(stage) => {
+                    self.tell(|| What::StageStopped(stage));
+                    control.tasks[stage.index()].iter().for_each(Stopper::stop);
+                }
+                Action::Over(stage, status) => {
+                    self.tell(|| What::StageEnded(stage, status));
+                    control.tasks[stage.index()].clear();
+                    over.extend(control.plans[stage.index()].take());
+                }
+                Action::Finish(outcome) => {
+                    self.tell(|| What::JobEnded(outcome));
+                    over.extend(control.plans.iter_mut().filter_map(Option::take));
+                    if outcome == Outcome::Cancelled {
+                        self.results.abandon();
+                    }
+                }
+            }
+        }
+        drop(control);
+        // Plans that are dropped may drop streams, which tell of it.
+        drop(over);
+    }
+
+    /// Stops the process in tests when the state is not what it must be.
+    #[cfg(debug_assertions)]
+    #[expect(clippy::panic, reason = "a defect of this program, looked for in its own tests")]
+    fn check(&self, state: &State, event: Event) {
+        if self.stages.len() <= 64
+            && let Err(broken) = state.validate()
+        {
+            panic!("after {event:?}: {broken}");
+        }
+    }
+
+    fn start(self: &Arc<Self>, stage: StageId) -> Vec<Stopper> {
+        let spawn = |partition| {
+            let task = task(Arc::clone(self), TaskId { stage, partition });
+            self.engine.spawn(task.boxed())
+        };
+        (0..self.stages[stage.index()].partitions).map(spawn).collect()
+    }
+
+    fn tell(&self, what: impl FnOnce() -> What) {
+        if self.observers.any() {
+            self.observers.tell(Record { at: self.submitted.elapsed(), what: what() });
+        }
+    }
+
+    /// The exchanges that a stage's rows go to.
+    fn outputs(&self, stage: StageId) -> Vec<Arc<Exchange>> {
+        let outputs = &self.stages[stage.index()].outputs;
+        match outputs.is_empty() {
+            true => vec![Arc::clone(&self.results)],
+            false => outputs.iter().map(|edge| Arc::clone(&self.exchanges[edge.index()])).collect(),
+        }
+    }
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// How exchanges reach their job, if there still is one.
+struct Signals(Weak<Job>);
+
+impl Signals {
+    fn on(&self, event: Event) {
+        if let Some(job) = self.0.upgrade() {
+            job.on(event);
+        }
+    }
+}
+
+impl Control for Signals {
+    fn wanted(&self, edge: EdgeId) {
+        self.on(Event::Wanted(edge));
+    }
+
+    fn closed(&self, edge: Option<EdgeId>) {
+        self.on(edge.map_or(Event::ResultsClosed, Event::Closed));
+    }
+
+    fn spilled(&self, edge: Option<EdgeId>, bytes: usize) {
+        if let (Some(job), Some(edge)) = (self.0.upgrade(), edge) {
+            job.tell(|| What::Spilled(edge, bytes));
+        }
+    }
+}
+
+/// Says that a task has ended, also when it is dropped before its end.
+struct Ending {
+    job: Arc<Job>,
+    task: TaskId,
+    end: TaskEnd,
+    volume: Volume,
+}
+
+impl Ending {
+    fn is(&mut self, end: TaskEnd) {
+        self.end = end;
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let Self { job, task, end, volume } = self;
+        job.tell(|| What::TaskEnded(*task, *end, *volume));
+        job.on(Event::Ended(*task, *end));
+    }
+}
+
+/// One task. That it has ended is said, and known to its readers, also when it is dropped before it first runs.
+fn task(job: Arc<Job>, task: TaskId) -> impl Future<Output = ()> + Send {
+    let senders = job.outputs(task.stage).into_iter().map(|output| Sender::new(output, task.partition));
+    let mut senders: Vec<_> = senders.collect();
+    let mut ending = Ending { job, task, end: TaskEnd::Stopped, volume: Volume::default() };
+    async move {
+        let job = Arc::clone(&ending.job);
+        job.tell(|| What::TaskStarted(task, job.engine.worker()));
+        let pumped = pump(&job, task, &mut senders, &mut ending.volume);
+        // A panic of an operator is the task's error.
+        let pumped = AssertUnwindSafe(pumped).catch_unwind().await;
+        let pumped = pumped.unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
+        match pumped {
+            Ok(()) => ending.is(TaskEnd::Done),
+            Err(error) => {
+                let StageRun { op, partitions, .. } = job.stages[task.stage.index()];
+                let stage = task.stage.index();
+                fail(senders, TaskFailure::locate(stage, op.name(), task.partition, partitions, error));
+                ending.is(TaskEnd::Failed);
+            }
+        }
+    }
+}
+
+/// Takes a task's rows to those who read them.
+async fn pump(job: &Arc<Job>, task: TaskId, senders: &mut Vec<Sender>, volume: &mut Volume) -> Result<()> {
+    let plan = job.control().plans[task.stage.index()].clone();
+    let Some(plan) = plan else { return Ok(()) };
+    let mut rows = plan.execute(task.partition, Arc::clone(&job.context))?;
+    drop(plan);
+    let mut turn = 0;
+    while let Some(batch) = rows.next().await {
+        let batch = batch?;
+        volume.rows += batch.num_rows() as u64;
+        volume.batches += 1;
+        if job.observers.any() {
+            volume.bytes += batch.get_array_memory_size() as u64;
+        }
+        let mut is_wanted = false;
+        for sender in senders.iter_mut() {
+            is_wanted |= sender.send(batch.clone()).await?;
+        }
+        if !is_wanted {
+            break;
+        }
+        turn += 1;
+        if turn == BATCHES_PER_TURN || job.engine.is_inline() {
+            turn = 0;
+            yield_now(&job.engine).await;
+        }
+    }
+    drop(rows);
+    for sender in senders.drain(..) {
+        sender.finish().await?;
+    }
+    Ok(())
+}
+
+/// Hands an error on to all that read the task.
+fn fail(senders: Vec<Sender>, error: DataFusionError) {
+    let error = Arc::new(error);
+    for sender in senders {
+        sender.fail(Arc::clone(&error));
+    }
+}
+
+/// Lets other tasks go on.
+async fn yield_now(engine: &Engine) {
+    match engine {
+        Engine::Local(_) => tokio::task::yield_now().await,
+        // Tokio would wake the task only when the thread has nothing else to do.
+        Engine::Inline(_) => {
+            let mut has_yielded = false;
+            poll_fn(|cx| match std::mem::replace(&mut has_yielded, true) {
+                true => Poll::Ready(()),
+                false => {
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                }
+            })
+            .await;
+        }
+    }
+}
+
+/// A job's results; drives its tasks if no thread of their own does.
+struct ResultStream {
+    /// `None` when it is being dropped.
+    rows: Option<SendableRecordBatchStream>,
+    job: Arc<Job>,
+}
+
+impl Stream for ResultStream {
+    type Item = Result<RecordBatch>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            let Some(rows) = &mut self.rows else { return Poll::Ready(None) };
+            if let Poll::Ready(next) = rows.poll_next_unpin(cx) {
+                return Poll::Ready(next);
+            }
+            let Engine::Inline(inline) = &self.job.engine else { return Poll::Pending };
+            match inline.step(cx) {
+                Step::Polled => {}
+                Step::Idle => return Poll::Pending,
+            }
+        }
+    }
+}
+
+impl RecordBatchStream for ResultStream {
+    fn schema(&self) -> SchemaRef {
+        self.job.results.schema()
+    }
+}
+
+impl Drop for ResultStream {
+    fn drop(&mut self) {
+        self.rows = None;
+        if let Engine::Inline(inline) = &self.job.engine {
+            inline.sweep();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

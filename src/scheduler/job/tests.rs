@@ -1,0 +1,396 @@
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use datafusion::execution::memory_pool::{MemoryPool, MemoryReservation, UnboundedMemoryPool};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
+use datafusion::physical_plan::expressions::col;
+use futures::stream;
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::graph::{EdgeKind, EdgeSpec};
+use crate::scheduler::event::Worker;
+use crate::scheduler::sketch::{Sketch, batch, batches, join, numbers, schema, source, spec};
+use crate::scheduler::state::Status;
+use crate::scheduler::{Inline, Workers};
+
+/// Long after which a job is taken to hang.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The engines that every test runs on: threads, and seeds.
+fn engines() -> Vec<Engine> {
+    let local = [1, 3].map(|threads| Engine::Local(Workers::of_the_process(threads).unwrap()));
+    let inline = (0..30).map(|seed| Engine::Inline(Inline::new(seed)));
+    local.into_iter().chain(inline).collect()
+}
+
+struct Watched {
+    job: Arc<Job>,
+    records: mpsc::UnboundedReceiver<Record>,
+}
+
+fn submit(graph: TaskGraph, engine: Engine, context: TaskContext) -> Watched {
+    let (every, records) = mpsc::unbounded_channel();
+    let observers = Observers { every: Some(every), live: None };
+    let options = JobOptions { engine, results: Results::Gathered, observers };
+    Watched { job: Job::submit(graph, Arc::new(context), options), records }
+}
+
+impl Watched {
+    fn rows(&self) -> SendableRecordBatchStream {
+        self.job.stream(0).unwrap()
+    }
+
+    /// All numbers of the results, in the order in which they come.
+    async fn collect(&self) -> Result<Vec<i64>> {
+        let mut found = Vec::new();
+        let mut rows = self.rows();
+        while let Some(batch) = in_time(rows.next()).await {
+            found.extend(numbers(&batch?));
+        }
+        Ok(found)
+    }
+
+    /// Waits for the end of the job; gives all that happened.
+    async fn ended(mut self) -> Vec<What> {
+        let mut all = Vec::new();
+        while !matches!(all.last(), Some(What::JobEnded(_))) {
+            all.push(in_time(self.records.recv()).await.expect("a job that ends says so").what);
+        }
+        assert!(self.job.is_finished());
+        let started = all.iter().filter(|what| matches!(what, What::TaskStarted(..))).count();
+        let ended = all.iter().filter(|what| matches!(what, What::TaskEnded(..))).count();
+        assert!(started <= ended, "{started} tasks have started, {ended} have ended");
+        all
+    }
+}
+
+async fn in_time<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, future).await.expect("the job hangs")
+}
+
+fn on_each_engine(test: impl AsyncFn(Engine)) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for engine in engines() {
+        runtime.block_on(test(engine));
+    }
+}
+
+/// So many partitions of so many batches of so many rows, all numbers different.
+fn many(partitions: i64, batches_each: i64, rows: i64) -> Arc<dyn ExecutionPlan> {
+    let batch_of = |p: i64, b: i64| batch((0..rows).map(move |row| (b * rows + row) * partitions + p));
+    batches((0..partitions).map(|p| (0..batches_each).map(|b| batch_of(p, b)).collect()).collect())
+}
+
+fn ordered(kind: EdgeKind, outputs: usize) -> EdgeSpec {
+    let by = PhysicalSortExpr::new_default(col("a", &schema()).unwrap());
+    EdgeSpec { ordering: LexOrdering::new([by]), ..spec(kind, outputs) }
+}
+
+/// The graph of a plan that goes through one edge.
+fn through(plan: Arc<dyn ExecutionPlan>, edge: EdgeSpec) -> TaskGraph {
+    let mut sketch = Sketch::new();
+    let from = sketch.stage(plan);
+    let rows = sketch.spec(from, edge);
+    let root = sketch.stage(rows);
+    sketch.finish(root)
+}
+
+#[test]
+fn every_row_goes_through_every_kind_of_edge_once() {
+    for kind in [EdgeKind::Gather, EdgeKind::Shuffle, EdgeKind::Rebalance] {
+        on_each_engine(async |engine| {
+            let outputs = if kind == EdgeKind::Gather { 1 } else { 5 };
+            let job = submit(through(many(3, 7, 20), spec(kind, outputs)), engine, TaskContext::default());
+            let mut found = job.collect().await.unwrap();
+            found.sort_unstable();
+            assert_eq!(found, (0..420).collect::<Vec<_>>(), "{kind}");
+            let all = job.ended().await;
+            assert_eq!(all.last(), Some(&What::JobEnded(Outcome::Done)));
+        });
+    }
+}
+
+#[test]
+fn a_merge_keeps_the_order_and_a_limit_on_it() {
+    on_each_engine(async |engine| {
+        let merge = EdgeSpec { fetch: Some(100), ..ordered(EdgeKind::Merge, 1) };
+        let job = submit(through(many(3, 7, 20), merge), engine, TaskContext::default());
+        assert_eq!(job.collect().await.unwrap(), (0..100).collect::<Vec<_>>());
+        job.ended().await;
+    });
+}
+
+/// All rows go to one partition of the shuffle, so that the merge waits for its other inputs while this one is full.
+///
+/// ```text
+///  scan ×2 ──shuffle, in order──▶ ×3 ──merge──▶ ×1 ──▶
+/// ```
+#[test]
+fn a_merge_over_a_shuffle_with_all_rows_in_one_partition_does_not_hang() {
+    on_each_engine(async |engine| {
+        let rows = |from: i64| (0..50).map(|b| batch(std::iter::repeat_n(from, 10 + b % 3))).collect();
+        let mut sketch = Sketch::new();
+        let from = sketch.stage(batches(vec![rows(7), rows(7)]));
+        let shuffled = sketch.spec(from, ordered(EdgeKind::Shuffle, 3));
+        let middle = sketch.stage(shuffled);
+        let merged = sketch.spec(middle, ordered(EdgeKind::Merge, 1));
+        let root = sketch.stage(merged);
+        let job = submit(sketch.finish(root), engine, TaskContext::default());
+        let found = job.collect().await.unwrap();
+        assert_eq!(found.len(), 2 * (0..50).map(|b| 10 + b % 3).sum::<usize>());
+        assert!(found.iter().all(|number| *number == 7));
+        job.ended().await;
+    });
+}
+
+/// Refuses what can spill more than a little.
+#[derive(Debug)]
+struct Tight(UnboundedMemoryPool);
+
+impl MemoryPool for Tight {
+    fn name(&self) -> &str {
+        "tight"
+    }
+
+    fn grow(&self, reservation: &MemoryReservation, additional: usize) {
+        self.0.grow(reservation, additional);
+    }
+
+    fn shrink(&self, reservation: &MemoryReservation, bytes: usize) {
+        self.0.shrink(reservation, bytes);
+    }
+
+    fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
+        if reservation.consumer().can_spill() && reservation.size() + additional > 10_000 {
+            return Err(DataFusionError::ResourcesExhausted("too much".into()));
+        }
+        self.0.try_grow(reservation, additional)
+    }
+
+    fn reserved(&self) -> usize {
+        self.0.reserved()
+    }
+}
+
+impl std::fmt::Display for Tight {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("tight")
+    }
+}
+
+#[test]
+fn rows_beyond_the_limit_of_memory_go_to_disk_and_come_back() {
+    on_each_engine(async |engine| {
+        let pool = Arc::new(Tight(UnboundedMemoryPool::default()));
+        let env = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc().unwrap();
+        let context = TaskContext::default().with_runtime(Arc::clone(&env));
+        let mut sketch = Sketch::new();
+        let from = sketch.stage(many(2, 40, 1_000));
+        let shuffled = sketch.spec(from, ordered(EdgeKind::Shuffle, 4));
+        let middle = sketch.stage(shuffled);
+        let merged = sketch.spec(middle, ordered(EdgeKind::Merge, 1));
+        let root = sketch.stage(merged);
+        let job = submit(sketch.finish(root), engine, context);
+        let mut rows = job.rows();
+        let mut found = Vec::new();
+        // A slow reader: everything behind it fills up first.
+        while let Some(batch) = in_time(rows.next()).await {
+            found.extend(numbers(&batch.unwrap()));
+            tokio::time::sleep(Duration::from_micros(50)).await;
+        }
+        drop(rows);
+        assert_eq!(found, (0..80_000).collect::<Vec<_>>());
+        let weak = Arc::downgrade(&job.job);
+        assert!(job.ended().await.iter().any(|what| matches!(what, What::Spilled(..))));
+        assert!(weak.upgrade().is_none(), "a job that is over is held");
+        assert_eq!(env.memory_pool.reserved(), 0);
+    });
+}
+
+#[test]
+fn a_limit_stops_what_never_ends() {
+    on_each_engine(async |engine| {
+        let endless = source(4, |_| stream::repeat_with(|| Ok(batch(0..10))).boxed());
+        let limited = EdgeSpec { fetch: Some(25), ..spec(EdgeKind::Gather, 1) };
+        let job = submit(through(endless, limited), engine, TaskContext::default());
+        assert_eq!(job.collect().await.unwrap().len(), 25);
+        let all = job.ended().await;
+        assert!(all.contains(&What::StageEnded(StageId::new(0), Status::Stopped)), "{all:?}");
+        assert_eq!(all.last(), Some(&What::JobEnded(Outcome::Done)));
+    });
+}
+
+#[test]
+fn results_that_are_dropped_stop_the_job() {
+    on_each_engine(async |engine| {
+        let endless = source(2, |_| stream::repeat_with(|| Ok(batch(0..10))).boxed());
+        let job = submit(through(endless, spec(EdgeKind::Shuffle, 3)), engine, TaskContext::default());
+        let mut rows = job.rows();
+        in_time(rows.next()).await.unwrap().unwrap();
+        drop(rows);
+        let all = job.ended().await;
+        assert_eq!(all.last(), Some(&What::JobEnded(Outcome::Done)));
+    });
+}
+
+#[test]
+fn a_job_that_is_cancelled_gives_an_error_in_the_place_of_rows() {
+    on_each_engine(async |engine| {
+        let silent = source(2, |_| stream::pending().boxed());
+        let job = submit(through(silent, spec(EdgeKind::Gather, 1)), engine, TaskContext::default());
+        let mut rows = job.rows();
+        assert!(futures::poll!(rows.next()).is_pending());
+        job.job.cancel();
+        let error = in_time(rows.next()).await.unwrap().unwrap_err();
+        assert!(error.to_string().contains("was stopped"), "{error}");
+        assert!(in_time(rows.next()).await.is_none());
+        drop(rows);
+        assert_eq!(job.ended().await.last(), Some(&What::JobEnded(Outcome::Cancelled)));
+    });
+}
+
+#[test]
+fn a_job_that_is_cancelled_before_it_is_read_does_not_run() {
+    on_each_engine(async |engine| {
+        let job = submit(through(many(1, 1, 1), spec(EdgeKind::Gather, 1)), engine, TaskContext::default());
+        job.job.cancel();
+        job.collect().await.unwrap_err();
+        let all = job.ended().await;
+        assert_eq!(all, [What::JobEnded(Outcome::Cancelled)]);
+    });
+}
+
+fn failing(how: fn() -> Result<RecordBatch>) -> Arc<dyn ExecutionPlan> {
+    source(2, move |partition| {
+        let fails = stream::once(async move { how() });
+        match partition {
+            1 => stream::iter([Ok(batch(0..3))]).chain(fails).chain(stream::iter([Ok(batch(0..3))])).boxed(),
+            _ => stream::repeat_with(|| Ok(batch(0..10))).boxed(),
+        }
+    })
+}
+
+#[test]
+fn an_error_and_a_panic_fail_the_job_with_their_place() {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let error = || Err(DataFusionError::Execution("a file broke".into()));
+    let hows: [(fn() -> Result<RecordBatch>, &str); 2] =
+        [(error, "a file broke"), (|| panic!("an operator broke"), "an operator broke")];
+    for (how, message) in hows {
+        on_each_engine(async |engine| {
+            let mut sketch = Sketch::new();
+            let from = sketch.stage(failing(how));
+            let shuffled = sketch.edge(from, EdgeKind::Shuffle, 3);
+            let root = sketch.stage(shuffled);
+            let job = submit(sketch.finish(root), engine, TaskContext::default());
+            let error = job.collect().await.unwrap_err().to_string();
+            assert!(error.contains(message), "{error}");
+            assert!(error.contains("task 2 of 2 of stage 0"), "{error}");
+            assert_eq!(job.ended().await.last(), Some(&What::JobEnded(Outcome::Failed)));
+        });
+    }
+    std::panic::set_hook(hook);
+}
+
+#[test]
+fn two_inputs_that_end_at_different_times_are_both_read() {
+    on_each_engine(async |engine| {
+        let mut sketch = Sketch::new();
+        let one = sketch.stage(many(2, 1, 10));
+        let two = sketch.stage(many(3, 20, 10));
+        let one = sketch.edge(one, EdgeKind::Gather, 1);
+        let two = sketch.edge(two, EdgeKind::Rebalance, 2);
+        let both = sketch.stage(join(one, two));
+        let all = sketch.edge(both, EdgeKind::Gather, 1);
+        let root = sketch.stage(all);
+        let job = submit(sketch.finish(root), engine, TaskContext::default());
+        assert_eq!(job.collect().await.unwrap().len(), 620);
+        job.ended().await;
+    });
+}
+
+#[test]
+fn partitions_of_results_are_read_each_by_itself() {
+    on_each_engine(async |engine| {
+        let mut sketch = Sketch::new();
+        let root = sketch.stage(many(3, 5, 10));
+        let options = JobOptions { engine, results: Results::Partitioned, observers: Observers::default() };
+        let job = Job::submit(sketch.finish(root), Arc::default(), options);
+        assert!(job.stream(3).is_err());
+        for partition in [2, 0, 1] {
+            let batches: Vec<_> = job.stream(partition).unwrap().collect().await;
+            assert_eq!(batches.len(), 5);
+            let first = numbers(batches[0].as_ref().unwrap());
+            assert_eq!(first[0], i64::try_from(partition).unwrap());
+            assert!(job.stream(partition).is_err(), "read twice");
+        }
+    });
+}
+
+#[test]
+fn a_seed_gives_an_order_and_the_same_seed_the_same() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let order = |seed| {
+        runtime.block_on(async {
+            let graph = through(many(4, 6, 10), spec(EdgeKind::Shuffle, 4));
+            let job = submit(graph, Engine::Inline(Inline::new(seed)), TaskContext::default());
+            job.collect().await.unwrap();
+            job.ended().await
+        })
+    };
+    let orders: BTreeSet<_> = (0..20).map(|seed| format!("{:?}", order(seed))).collect();
+    assert!(orders.len() > 10, "{} orders", orders.len());
+    for seed in 0..20 {
+        assert_eq!(order(seed), order(seed));
+    }
+}
+
+#[test]
+fn tasks_run_on_worker_threads() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let engine = Engine::Local(Workers::of_the_process(3).unwrap());
+        let names = source(8, |_| {
+            let name = std::thread::current().name().unwrap_or_default().to_string();
+            stream::once(async move {
+                assert_eq!(name, "query-worker");
+                assert_eq!(std::thread::current().name(), Some("query-worker"));
+                Ok(batch(0..1))
+            })
+            .boxed()
+        });
+        let job = submit(through(names, spec(EdgeKind::Gather, 1)), engine, TaskContext::default());
+        assert_eq!(job.collect().await.unwrap().len(), 8);
+        let workers: BTreeSet<Worker> = job
+            .ended()
+            .await
+            .into_iter()
+            .filter_map(|what| match what {
+                What::TaskStarted(_, worker) => Some(worker),
+                _ => None,
+            })
+            .collect();
+        assert!((1..=3).contains(&workers.len()), "{workers:?}");
+    });
+}
+
+#[test]
+fn a_long_chain_of_stages_runs_without_deep_calls() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for engine in [Engine::Local(Workers::of_the_process(2).unwrap()), Engine::Inline(Inline::new(1))] {
+        runtime.block_on(async {
+            let mut sketch = Sketch::new();
+            let mut last = sketch.stage(batches(vec![vec![batch(0..3)]]));
+            for _ in 0..2_000 {
+                let rows = sketch.edge(last, EdgeKind::Gather, 1);
+                last = sketch.stage(rows);
+            }
+            let job = submit(sketch.finish(last), engine.clone(), TaskContext::default());
+            assert_eq!(job.collect().await.unwrap(), [0, 1, 2]);
+            job.ended().await;
+        });
+    }
+}
