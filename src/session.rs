@@ -174,7 +174,7 @@ impl Session {
             Ok(plan) => self.context.state().create_physical_plan(&plan).await,
             Err(error) => Err(error),
         };
-        planned.map_err(|error| located(error, statement).into())
+        planned.map(engine::planned).map_err(|error| located(error, statement).into())
     }
 
     async fn plan(&self, statement: &Statement, params: &Params) -> Result<LogicalPlan> {

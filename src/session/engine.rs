@@ -53,10 +53,9 @@ pub(super) async fn stream(frame: DataFrame) -> Result<SendableRecordBatchStream
     }
 }
 
-/// The physical plan of a frame, without the job that it becomes.
-pub(super) async fn plan(frame: DataFrame) -> Result<Arc<dyn ExecutionPlan>> {
-    let plan = frame.create_physical_plan().await?;
-    Ok(plan.downcast_ref::<JobExec>().map_or_else(|| Arc::clone(&plan), |job| Arc::clone(&job.plan)))
+/// A plan without the job that it becomes.
+pub(super) fn planned(plan: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+    plan.downcast_ref::<JobExec>().map_or_else(|| Arc::clone(&plan), |job| Arc::clone(&job.plan))
 }
 
 fn options(config: &SessionConfig) -> QueryOptions {
