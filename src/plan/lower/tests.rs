@@ -9,7 +9,7 @@ use datafusion::datasource::MemTable;
 use datafusion::physical_expr::expressions::col;
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
 use datafusion::physical_plan::coop::CooperativeExec;
-use datafusion::physical_plan::joins::HashJoinExec;
+use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec};
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::union::{InterleaveExec, UnionExec};
 use datafusion::physical_plan::{displayable, empty::EmptyExec};
@@ -361,6 +361,18 @@ fn a_filter_ends_at_the_stage_that_makes_it() {
     assert_eq!(sort.dynamic_expressions_produced().len(), 1);
     let sort: Arc<dyn ExecutionPlan> = Arc::new(sort);
     assert!(consumed(&sort).unwrap().is_empty());
+}
+
+#[test]
+fn joins_may_be_chained_to_either_side() {
+    let alone = || Arc::new(CoalescePartitionsExec::new(rows(2))) as Arc<dyn ExecutionPlan>;
+    let left = (0..300).fold(alone(), |chain, _| Arc::new(CrossJoinExec::new(chain, rows(1))));
+    let right = (0..300).fold(rows(1), |chain, _| Arc::new(CrossJoinExec::new(alone(), chain)));
+    for (plan, edges) in [(left, 1), (right, 300)] {
+        let graph = valid(plan);
+        assert_eq!((graph.edges().len(), root(&graph).op), (edges, Op::Join));
+        assert_eq!(graph.priorities().len(), edges + 1);
+    }
 }
 
 #[test]
