@@ -7,6 +7,8 @@ TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/query/tools
 DENY := $(TOOLS)/bin/cargo-deny
 DENY_VERSION := 0.20.2
 TARGET := $(or $(CARGO_TARGET_DIR),target)
+DSDGEN := $(TOOLS)/dsdgen
+TPCDS := $(TARGET)/tpcds
 
 .PHONY: help run build test check fmt bench soak clean
 
@@ -48,6 +50,14 @@ soak: build
 	QUERY_SOAK_ROWS=100000000 QUERY_SOAK_KILLS=200 $(CARGO) test --locked --quiet -- streaming atomic
 	QUERY_SOAK_CORRUPTIONS=2000 $(CARGO) test --locked --quiet -- corrupt
 	QUERY_SOAK_TPCH=1:256MB $(CARGO) test --locked --quiet -- memory::tpch
+	$(MAKE) $(TPCDS)/q1.sql
+	QUERY_SOAK_TPCDS=$(abspath $(TPCDS)) $(CARGO) test --locked --quiet -- graph::lower
+
+# TPC-DS, tables and queries: DuckDB's generator, from PyPI.
+$(TPCDS)/q1.sql: benches/tpcds.py
+	[ -x $(DSDGEN)/bin/pip ] || python3 -m venv $(DSDGEN)
+	$(DSDGEN)/bin/pip install --quiet --disable-pip-version-check duckdb==1.5.5 duckdb-extension-tpcds==1.5.5
+	$(DSDGEN)/bin/python benches/tpcds.py $(TPCDS)
 
 clean:
 	$(CARGO) clean

@@ -279,3 +279,5 @@ fn consumed(stage: &Arc<dyn ExecutionPlan>) -> Result<Vec<Arc<dyn PhysicalExpr>>
     Ok(found)
 }
 
+#[cfg(test)]
+mod tests;

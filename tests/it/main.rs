@@ -6,6 +6,7 @@ mod cli;
 mod corrupt;
 mod engine;
 mod fixtures;
+mod graph;
 mod shell;
 mod frame;
 mod slt;

@@ -1,0 +1,4 @@
+//! Task graphs of whole queries.
+
+mod lower;
+mod stock;
