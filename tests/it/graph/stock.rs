@@ -6,7 +6,7 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
-use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::{ExecutionPlan, collect};
@@ -21,7 +21,6 @@ impl EdgeReader for Node {
         &self,
         partition: usize,
         context: &Arc<TaskContext>,
-        _: &ExecutionPlanMetricsSet,
     ) -> Result<SendableRecordBatchStream> {
         self.0.execute(partition, Arc::clone(context))
     }
