@@ -182,6 +182,13 @@ fn one_partition_is_not_moved_and_its_limit_stays() {
 }
 
 #[test]
+fn no_partition_becomes_one_without_rows() {
+    let graph = valid(Arc::new(CoalescePartitionsExec::new(rows(0))));
+    let edge = only_edge(&graph);
+    assert_eq!((graph.stage(edge.from).partitions, edge.output_partitions()), (0, 1));
+}
+
+#[test]
 fn one_partition_goes_to_several_in_its_order_without_a_merge() {
     let graph =
         valid(Arc::new(repartitioned(sorted(1), Partitioning::RoundRobinBatch(3)).with_preserve_order()));
