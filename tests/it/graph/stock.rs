@@ -17,11 +17,7 @@ use query::graph::{Edge, EdgeKind, EdgeReader, TaskGraph};
 struct Node(Arc<dyn ExecutionPlan>);
 
 impl EdgeReader for Node {
-    fn open(
-        &self,
-        partition: usize,
-        context: &Arc<TaskContext>,
-    ) -> Result<SendableRecordBatchStream> {
+    fn open(&self, partition: usize, context: &Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         self.0.execute(partition, Arc::clone(context))
     }
 }
