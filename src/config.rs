@@ -153,9 +153,10 @@ impl ExtensionOptions for QueryOptions {
 }
 
 fn number<T: FromStr>(key: &str, value: &str) -> Result<T, DataFusionError> {
-    value.trim().parse().map_err(|_| {
-        config_datafusion_err!("'{value}' is no value for '{}.{key}'", QueryOptions::PREFIX)
-    })
+    value
+        .trim()
+        .parse()
+        .map_err(|_| config_datafusion_err!("'{value}' is no value for '{}.{key}'", QueryOptions::PREFIX))
 }
 
 /// What runs queries.

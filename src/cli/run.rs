@@ -26,6 +26,7 @@ pub(super) fn main(args: Args, fit_allocator: fn(usize), reporter: Reporter) -> 
             let resources = Arc::clone(job.desk.session.resources());
             fit_allocator(resources.memory_bytes());
             let stop = Stop::default();
+            #[expect(clippy::disallowed_methods, reason = "a statement's driver is no task of a query")]
             let work = workers.spawn(job.run(reporter, stop.clone()));
             let say = |signal: supervise::Signal| {
                 reporter.fail(&signal.error());

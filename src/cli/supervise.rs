@@ -220,6 +220,7 @@ mod tests {
     ) -> Ended<T> {
         let workers = workers().unwrap();
         let patience = || Duration::from_millis(20);
+        #[expect(clippy::disallowed_methods, reason = "a statement's driver is no task of a query")]
         let work = workers.spawn(work);
         let ended = supervisor().unwrap().block_on(supervise(work, &mut signals, stop, |_| (), patience));
         workers.shutdown_background();

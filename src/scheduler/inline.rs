@@ -121,8 +121,7 @@ impl Inline {
     #[expect(clippy::type_complexity, reason = "the parts of a task, taken apart in one place")]
     fn take(&self, cx: &mut Context<'_>) -> Option<(usize, Option<BoxFuture<'static, ()>>, Arc<Flag>, bool)> {
         let mut state = self.state();
-        let is_ready =
-            |task: &Task| task.future.is_some() && task.flag.is_ready.load(Ordering::SeqCst);
+        let is_ready = |task: &Task| task.future.is_some() && task.flag.is_ready.load(Ordering::SeqCst);
         let ready: Vec<usize> =
             (0..state.tasks.len()).filter(|slot| state.tasks[*slot].as_ref().is_some_and(is_ready)).collect();
         if ready.is_empty() {
@@ -142,8 +141,9 @@ impl Inline {
                 let mut state = self.state();
                 let mut stopped = Vec::new();
                 for slot in 0..state.tasks.len() {
-                    let is_stopped =
-                        state.tasks[slot].as_ref().is_some_and(|task| task.is_stopped && task.future.is_some());
+                    let is_stopped = state.tasks[slot]
+                        .as_ref()
+                        .is_some_and(|task| task.is_stopped && task.future.is_some());
                     if is_stopped {
                         stopped.extend(state.tasks[slot].take());
                         state.free.push(slot);

@@ -98,8 +98,7 @@ impl Job {
             let root = graph.stage(graph.root());
             let is_gathered = results == Results::Gathered;
             let schema = root.plan.schema();
-            let results =
-                Exchange::of_results(schema, root.partitions, is_gathered, &context, control());
+            let results = Exchange::of_results(schema, root.partitions, is_gathered, &context, control());
             let exchanges: Vec<_> = graph
                 .edges()
                 .iter()

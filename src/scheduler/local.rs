@@ -61,8 +61,8 @@ impl Workers {
         self.threads
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the one place where tasks are spawned")]
     pub(super) fn spawn(&self, task: BoxFuture<'static, ()>) -> AbortHandle {
+        #[expect(clippy::disallowed_methods, reason = "the one place where tasks are spawned")]
         self.handle.spawn(task).abort_handle()
     }
 

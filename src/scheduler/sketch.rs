@@ -103,9 +103,7 @@ pub(super) fn source(
 
 /// A scan whose partitions have these batches.
 pub(super) fn batches(partitions: Vec<Vec<RecordBatch>>) -> Arc<dyn ExecutionPlan> {
-    source(partitions.len(), move |partition| {
-        stream::iter(partitions[partition].clone()).map(Ok).boxed()
-    })
+    source(partitions.len(), move |partition| stream::iter(partitions[partition].clone()).map(Ok).boxed())
 }
 
 /// A batch of these numbers.

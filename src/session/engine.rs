@@ -5,10 +5,10 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use datafusion::catalog::Session;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::context::QueryPlanner;
-use datafusion::catalog::Session;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_expr::PhysicalExpr;
@@ -68,10 +68,12 @@ fn engine(config: &SessionConfig) -> Result<Engine> {
         EngineKind::Inline => Engine::Inline(Inline::new(options.seed)),
         EngineKind::Local | EngineKind::Stock => {
             let threads = options.threads.get();
-            let refused = |error| DataFusionError::Context(
-                format!("start {threads} worker threads"),
-                Box::new(DataFusionError::IoError(error)),
-            );
+            let refused = |error| {
+                DataFusionError::Context(
+                    format!("start {threads} worker threads"),
+                    Box::new(DataFusionError::IoError(error)),
+                )
+            };
             Engine::Local(Workers::of_the_process(threads).map_err(refused)?)
         }
     })

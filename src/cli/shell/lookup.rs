@@ -68,6 +68,7 @@ impl Lookup {
         };
         let (send, receive) = mpsc::channel();
         let (session, known) = (Arc::clone(&self.session), Arc::clone(&self.known));
+        #[expect(clippy::disallowed_methods, reason = "completion is no task of a query")]
         lock(&self.workers).spawn(async move {
             let columns = session.column_names(&key.0, key.1).await.unwrap_or_default();
             let mut known = lock(&known);

@@ -126,6 +126,7 @@ impl Shell {
             let session = Arc::clone(&self.desk.session);
             let params = Arc::clone(&self.desk.params);
             let workers = self.workers()?;
+            #[expect(clippy::disallowed_methods, reason = "a statement's driver is no task of a query")]
             let made = workers.spawn(async move { session.run(&statement, &params).await.map(drop) });
             let ended = self.supervisor.block_on(supervise(
                 made,
@@ -245,6 +246,7 @@ impl Shell {
         let stop = Stop::default();
         let started = Instant::now();
         let seen = stop.clone();
+        #[expect(clippy::disallowed_methods, reason = "a statement's driver is no task of a query")]
         let work = self.workers()?.spawn(async move { desk.run(&raw, &seen).await });
         let say = |signal| match signal {
             // The terminal has written ^C into the line.

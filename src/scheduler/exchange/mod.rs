@@ -32,8 +32,8 @@ use datafusion::physical_plan::{Partitioning, SpillManager};
 
 use crate::graph::{Edge, EdgeId, EdgeKind};
 use gate::{Gate, Item};
-use run::Run;
 pub(super) use receive::Reader;
+use run::Run;
 pub(super) use send::Sender;
 
 /// Tells a job what happens at its exchanges.
@@ -103,7 +103,8 @@ impl Exchange {
             EdgeKind::Shuffle | EdgeKind::Rebalance | EdgeKind::Range => !keeps_order,
             EdgeKind::Gather | EdgeKind::Merge => false,
         };
-        let mut exchange = Self::new(Some(edge.id), route, edge.schema(), producers, outputs, metrics, context, control);
+        let mut exchange =
+            Self::new(Some(edge.id), route, edge.schema(), producers, outputs, metrics, context, control);
         exchange.ordering = edge.ordering.clone().filter(|_| keeps_order);
         exchange.fetch = edge.fetch;
         exchange.starts_early = edge.kind.starts_early();
@@ -262,7 +263,12 @@ impl Exchange {
     }
 
     /// Puts a batch together with what came before it; gives what is large enough to go on.
-    fn coalesce(&self, output: usize, batch: RecordBatch, into: &mut Vec<(usize, RecordBatch)>) -> Result<()> {
+    fn coalesce(
+        &self,
+        output: usize,
+        batch: RecordBatch,
+        into: &mut Vec<(usize, RecordBatch)>,
+    ) -> Result<()> {
         let Some(coalescer) = self.coalescers.get(output) else {
             into.push((output, batch));
             return Ok(());
@@ -289,7 +295,10 @@ impl Exchange {
 
 impl fmt::Debug for Exchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Exchange").field("edge", &self.edge).field("route", &self.route).finish_non_exhaustive()
+        f.debug_struct("Exchange")
+            .field("edge", &self.edge)
+            .field("route", &self.route)
+            .finish_non_exhaustive()
     }
 }
 

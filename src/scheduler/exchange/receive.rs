@@ -7,8 +7,8 @@ use std::task::{Context, Poll, ready};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::error::{DataFusionError, Result};
-use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
 use datafusion::execution::memory_pool::MemoryConsumer;
+use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::coop::cooperative;
 use datafusion::physical_plan::metrics::BaselineMetrics;
 use datafusion::physical_plan::sorts::streaming_merge::StreamingMergeBuilder;
@@ -29,7 +29,8 @@ impl EdgeReader for Reader {
         if exchange.starts_early {
             exchange.want();
         }
-        let queues = exchange.queues_of(partition).into_iter().map(|(gate, queue)| exchange.queue(gate, queue));
+        let queues =
+            exchange.queues_of(partition).into_iter().map(|(gate, queue)| exchange.queue(gate, queue));
         let mut queues: Vec<_> = queues.collect();
         let rows = match &exchange.ordering {
             None => queues.swap_remove(0),

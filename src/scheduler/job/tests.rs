@@ -277,7 +277,8 @@ fn an_error_and_a_panic_fail_the_job_with_their_place() {
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
     let error = || Err(DataFusionError::Execution("a file broke".into()));
-    let hows: [(fn() -> Result<RecordBatch>, &str); 2] =
+    type How = fn() -> Result<RecordBatch>;
+    let hows: [(How, &str); 2] =
         [(error, "a file broke"), (|| panic!("an operator broke"), "an operator broke")];
     for (how, message) in hows {
         on_each_engine(async |engine| {

@@ -124,10 +124,7 @@ fn stopping_goes_through_to_the_scans_at_once() {
     let mut stopped = run.on(Event::Closed(EdgeId::new(2)));
     stopped.sort_by_key(|action| format!("{action:?}"));
     assert_eq!(stopped, [stop(0), stop(2)]);
-    assert_eq!(
-        run.statuses(),
-        [Status::Stopping, Status::Skipped, Status::Stopping, Status::Running]
-    );
+    assert_eq!(run.statuses(), [Status::Stopping, Status::Skipped, Status::Stopping, Status::Running]);
     assert_eq!(run.on(Event::Wanted(EdgeId::new(1))), [], "what was skipped is not started any more");
 }
 

@@ -23,6 +23,7 @@ pub(super) fn wait<T: Send + 'static>(work: impl Future<Output = Result<T>> + Se
         RUNTIME.as_ref().map_err(|error| Error::io("start the runtime for", "query", error.kind().into()))?;
     let (sender, receiver) = sync_channel(1);
     // The answer goes through a channel: waiting for a task by polling it is not allowed inside another.
+    #[expect(clippy::disallowed_methods, reason = "a statement's driver is no task of a query")]
     runtime.spawn(async move {
         let done = std::panic::AssertUnwindSafe(work).catch_unwind().await;
         drop(sender.send(done));
