@@ -7,6 +7,7 @@ mod engine;
 mod explain;
 mod names;
 mod frame;
+mod graph;
 mod read;
 mod limits;
 mod rerun;
@@ -148,6 +149,9 @@ impl Session {
     /// # Errors
     /// Planning errors point at their place in the script and name what comes nearest.
     pub async fn run(&self, statement: &Statement, params: &Params) -> Result<Outcome> {
+        if let Some(of) = statement.graph() {
+            return Ok(Outcome::Rows(self.explained_graph(statement, params, of).await?));
+        }
         let plan = self.plan(statement, params).await?;
         let mut plan = params.bind(plan, statement)?;
         if describe::query_of(statement.ast()).is_some() {

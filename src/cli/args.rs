@@ -11,9 +11,11 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use super::data::Data;
+use super::graph::Drawing;
 use crate::config::{self, ColorChoice, EngineKind};
 use crate::error::{Error, Result};
 use crate::frontend::sql::Params;
+use crate::graph::GraphFormat;
 use crate::memory::{Limits, temp_bytes};
 use crate::output::Format;
 use crate::session::SessionOptions;
@@ -56,6 +58,27 @@ enum Command {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// Draw the task graphs of queries without running them
+    Graph(Graph),
+}
+
+#[derive(clap::Args)]
+struct Graph {
+    /// The files of SQL, '-' for standard input
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Draw the queries of this SQL (repeatable)
+    #[arg(short = 'c', long = "command", value_name = "SQL", allow_hyphen_values = true)]
+    commands: Vec<String>,
+    /// text, dot or svg [default: by -o, else text]
+    #[arg(
+        long = "format",
+        id = "format",
+        value_name = "FORMAT",
+        value_parser = graph_formats(),
+        hide_possible_values = true
+    )]
+    graph_format: Option<String>,
 }
 
 #[derive(clap::Args)]
@@ -120,6 +143,10 @@ fn formats() -> clap::builder::PossibleValuesParser {
     Format::ALL.map(Format::name).into()
 }
 
+fn graph_formats() -> clap::builder::PossibleValuesParser {
+    GraphFormat::ALL.map(GraphFormat::name).into()
+}
+
 fn engines() -> clap::builder::PossibleValuesParser {
     EngineKind::ALL.map(EngineKind::name).into()
 }
@@ -130,6 +157,8 @@ pub(super) struct Args {
     pub(super) data: Option<Data>,
     /// Whether to ask for SQL on the terminal.
     pub(super) is_shell: bool,
+    /// Whether to draw graphs instead of running queries, and how.
+    pub(super) drawing: Option<Drawing>,
     pub(super) params: Params,
     /// As it was asked for.
     pub(super) format: Option<Format>,
@@ -177,20 +206,28 @@ fn mean(cli: Cli, matches: &ArgMatches) -> Result<Args> {
     let data = cli.data.as_deref().map(Data::of).transpose()?;
     let mut inputs = in_order(&cli.commands, &cli.files, matches);
     let (stdin, stdout) = (std::io::stdin().is_terminal(), std::io::stdout().is_terminal());
+    let mut drawing = None;
     let is_shell = cli.command.is_none() && inputs.is_empty() && shared.output.is_none() && stdin && stdout;
     match cli.command {
         Some(Command::Run { .. }) if !inputs.is_empty() => {
             return Err(Error::usage_help("`run` cannot be combined with -c or -f", "use -c and -f alone"));
         }
         Some(Command::Run { files }) => inputs = files.into_iter().map(file).collect(),
-        None if data.is_some() || is_shell || !inputs.is_empty() => {}
-        None if stdin => {
-            return Err(Error::usage_help(
-                "there is no SQL to run",
-                "give some with `query run FILE`, -c SQL, or on a pipe",
-            ));
+        Some(Command::Graph(_)) if !inputs.is_empty() => {
+            return Err(Error::usage_help("-c and -f cannot stand before `graph`", "put them behind it"));
         }
-        None => inputs.push(Input::Stdin),
+        Some(Command::Graph(graph)) => {
+            let format = graph.graph_format.as_deref().map(GraphFormat::from_str).transpose()?;
+            drawing = Some(Drawing::new(format, shared.output.take())?);
+            shared.format = None;
+            inputs = graph.files.into_iter().map(file).collect();
+            inputs.extend(graph.commands.into_iter().map(Input::Command));
+            if inputs.is_empty() {
+                inputs.push(piped(stdin)?);
+            }
+        }
+        None if data.is_some() || is_shell || !inputs.is_empty() => {}
+        None => inputs.push(piped(stdin)?),
     }
     if inputs.iter().filter(|input| matches!(input, Input::Stdin)).count() > 1 {
         return Err(Error::usage("standard input can be read only once"));
@@ -204,6 +241,7 @@ fn mean(cli: Cli, matches: &ArgMatches) -> Result<Args> {
         inputs,
         data,
         is_shell,
+        drawing,
         params: Params::parse(&shared.params)?,
         format: shared.format.as_deref().map(Format::from_str).transpose()?,
         output: shared.output,
@@ -214,6 +252,17 @@ fn mean(cli: Cli, matches: &ArgMatches) -> Result<Args> {
         quiet: shared.quiet,
         color: color(shared.color),
     })
+}
+
+/// Standard input, if nothing else is said and it is no terminal.
+fn piped(is_terminal: bool) -> Result<Input> {
+    match is_terminal {
+        true => Err(Error::usage_help(
+            "there is no SQL to run",
+            "give some with `query run FILE`, -c SQL, or on a pipe",
+        )),
+        false => Ok(Input::Stdin),
+    }
 }
 
 /// The limits of memory and disk: flags, else the environment.

@@ -44,12 +44,14 @@ pub(super) enum Done {
 impl Desk {
     /// Runs one statement and writes its outcome, in the time that it may take.
     pub(super) async fn run(&self, raw: &RawStatement, stop: &Stop) -> Result<Done> {
+        self.in_time(self.run_to_its_end(raw, stop)).await
+    }
+
+    /// Waits for the work of a statement, as long as it may take.
+    pub(super) async fn in_time(&self, work: impl Future<Output = Result<Done>>) -> Result<Done> {
         match self.timeout {
-            None => self.run_to_its_end(raw, stop).await,
-            Some(time) => {
-                let done = tokio::time::timeout(time, self.run_to_its_end(raw, stop)).await;
-                done.unwrap_or(Err(Error::Timeout { time }))
-            }
+            None => work.await,
+            Some(time) => tokio::time::timeout(time, work).await.unwrap_or(Err(Error::Timeout { time })),
         }
     }
 

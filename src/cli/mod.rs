@@ -3,6 +3,7 @@
 mod args;
 mod data;
 mod execute;
+mod graph;
 mod output;
 mod report;
 mod run;

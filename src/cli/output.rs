@@ -163,14 +163,8 @@ impl Target {
     fn create(&self, format: Format) -> Result<(File, Option<Staging>)> {
         let path = self.path.as_path();
         let failed = |source| Error::io("write", path, source);
-        if let Ok(meta) = fs::metadata(path) {
-            let kind = meta.file_type();
-            if kind.is_dir() {
-                return Err(failed(io::Error::from(io::ErrorKind::IsADirectory)));
-            }
-            if kind.is_char_device() || kind.is_block_device() || kind.is_fifo() || kind.is_socket() {
-                return Ok((File::options().write(true).open(path).map_err(failed)?, None));
-            }
+        if let Some(file) = special(path)? {
+            return Ok((file, None));
         }
         if self.results > 0 && (format.is_binary() || format == Format::Json) {
             let message = format!("'{}' has a result, and {format} takes one", path.display());
@@ -198,6 +192,23 @@ impl Results {
             None => Ok(()),
         }
     }
+}
+
+/// A device or pipe, open for writing: nothing can be renamed into its place.
+///
+/// # Errors
+/// A folder.
+pub(super) fn special(path: &Path) -> Result<Option<File>> {
+    let failed = |source| Error::io("write", path, source);
+    let Ok(meta) = fs::metadata(path) else { return Ok(None) };
+    let kind = meta.file_type();
+    if kind.is_dir() {
+        return Err(failed(io::Error::from(io::ErrorKind::IsADirectory)));
+    }
+    if kind.is_char_device() || kind.is_block_device() || kind.is_fifo() || kind.is_socket() {
+        return File::options().write(true).open(path).map(Some).map_err(failed);
+    }
+    Ok(None)
 }
 
 fn unknown_format(path: &Path, setting: &str) -> Error {

@@ -10,6 +10,7 @@ use tokio::runtime::Runtime;
 
 use super::args::Args;
 use super::execute::{Desk, Next, Queue};
+use super::graph::Drawing;
 use super::output::Output;
 use super::report::Reporter;
 use super::shell::items::{Item, Items};
@@ -52,6 +53,7 @@ struct Job {
     desk: Desk,
     scripts: Vec<Items>,
     keep_going: bool,
+    drawing: Option<Drawing>,
 }
 
 struct Prepared {
@@ -61,7 +63,7 @@ struct Prepared {
     job: Job,
 }
 
-fn prepare(args: Args) -> Result<Prepared> {
+fn prepare(mut args: Args) -> Result<Prepared> {
     let output = Output::new(&args)?;
     let mut scripts = script::read_all(args.inputs)?;
     let session = Session::with_options(&args.session)?;
@@ -72,6 +74,9 @@ fn prepare(args: Args) -> Result<Prepared> {
         None => {}
     }
     args.params.check(scripts.iter().flat_map(Items::statements))?;
+    if let Some(drawing) = &mut args.drawing {
+        drawing.count(&scripts, &session.functions())?;
+    }
     if output.takes_one() {
         check_takes_one(&session, &mut scripts)?;
     }
@@ -89,7 +94,7 @@ fn prepare(args: Args) -> Result<Prepared> {
         workers: supervise::workers()?,
         supervisor: supervise::supervisor()?,
         signals: Signals::hear(false)?,
-        job: Job { desk, scripts, keep_going: args.keep_going },
+        job: Job { desk, scripts, keep_going: args.keep_going, drawing: args.drawing },
     })
 }
 
@@ -120,6 +125,15 @@ fn check_takes_one(session: &Session, scripts: &mut [Items]) -> Result<()> {
 
 impl Job {
     async fn run(mut self, reporter: Reporter, stop: Stop) -> u8 {
+        let (code, is_whole) = self.statements(reporter, &stop).await;
+        match self.drawing.filter(|_| is_whole).map(|drawing| drawing.finish(code, &stop)) {
+            Some(Err(error)) => reporter.fail(&error),
+            Some(Ok(())) | None => code,
+        }
+    }
+
+    /// Runs one statement after another; gives the exit code, and whether all had their turn.
+    async fn statements(&mut self, reporter: Reporter, stop: &Stop) -> (u8, bool) {
         let mut queue = Queue::default();
         for script in std::mem::take(&mut self.scripts) {
             queue.push(script);
@@ -127,9 +141,9 @@ impl Job {
         let mut code = 0;
         loop {
             let done = match queue.next(&mut self.desk) {
-                Ok(None | Some(Next::Quit)) => return code,
+                Ok(None | Some(Next::Quit)) => return (code, true),
                 Ok(Some(Next::Statement { raw, as_lines })) => {
-                    self.statement(&raw, as_lines, reporter, &stop).await
+                    self.statement(&raw, as_lines, reporter, stop).await
                 }
                 Ok(Some(Next::Print(text))) => print(&text),
                 Ok(Some(Next::Say(text))) => {
@@ -141,7 +155,7 @@ impl Job {
             if let Err(error) = done {
                 code = reporter.fail(&error);
                 if !self.keep_going || matches!(error, Error::BrokenPipe) {
-                    return code;
+                    return (code, false);
                 }
             }
         }
@@ -159,7 +173,12 @@ impl Job {
             desk.output.set_lines(true);
         }
         let started = Instant::now();
-        let done = AssertUnwindSafe(desk.run(raw, stop)).catch_unwind().await;
+        let done = match &mut self.drawing {
+            Some(drawing) => {
+                AssertUnwindSafe(desk.in_time(drawing.take(raw, &desk, stop))).catch_unwind().await
+            }
+            None => AssertUnwindSafe(desk.run(raw, stop)).catch_unwind().await,
+        };
         let done = done.unwrap_or_else(|panic| Err(panicked(panic.as_ref())))?;
         if let Some(said) = self.desk.settle(done, as_lines, started.elapsed()) {
             reporter.note(&said);

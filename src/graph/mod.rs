@@ -5,6 +5,7 @@
 //! stages of Spark and Ballista.
 
 mod builder;
+mod display;
 mod edge;
 mod id;
 mod leaf;
@@ -15,6 +16,7 @@ mod validate;
 mod walk;
 
 pub use builder::{EdgeSpec, GraphBuilder};
+pub use display::{GraphFormat, Notes};
 pub use edge::{Edge, EdgeKind, Transport};
 pub use id::{EdgeId, StageId, TaskId};
 pub use leaf::{EdgeExec, EdgeReader};

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
 use datafusion::arrow::datatypes::Schema;
 use datafusion::common::{DFSchema, DFSchemaRef, Result, not_impl_err};
 use datafusion::logical_expr::{DdlStatement, LogicalPlan};
@@ -17,17 +18,8 @@ pub(super) fn prepare(plan: LogicalPlan) -> Result<LogicalPlan> {
     match plan {
         LogicalPlan::Explain(mut explain) => {
             explain.schema = readable(&explain.schema)?;
-            if let LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(_) | DdlStatement::CreateView(_)) =
-                explain.plan.as_ref()
-                && let [query] = explain.plan.inputs().as_slice()
-            {
-                explain.plan = Arc::new((*query).clone());
-            }
-            match explain.plan.as_ref() {
-                LogicalPlan::Ddl(ddl) => not_impl_err!("EXPLAIN of {} is not supported", ddl.name()),
-                LogicalPlan::Statement(_) => not_impl_err!("EXPLAIN of this statement is not supported"),
-                _ => Ok(LogicalPlan::Explain(explain)),
-            }
+            explain.plan = explained(explain.plan)?;
+            Ok(LogicalPlan::Explain(explain))
         }
         LogicalPlan::Analyze(mut analyze) => match analyze.input.as_ref() {
             LogicalPlan::Copy(_) | LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Statement(_) => {
@@ -42,6 +34,30 @@ pub(super) fn prepare(plan: LogicalPlan) -> Result<LogicalPlan> {
         },
         other => Ok(other),
     }
+}
+
+/// The plan that an EXPLAIN of a statement explains.
+pub(super) fn explained(plan: Arc<LogicalPlan>) -> Result<Arc<LogicalPlan>> {
+    if let LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(_) | DdlStatement::CreateView(_)) = plan.as_ref()
+        && let [query] = plan.inputs().as_slice()
+    {
+        return Ok(Arc::new((*query).clone()));
+    }
+    match plan.as_ref() {
+        LogicalPlan::Ddl(ddl) => not_impl_err!("EXPLAIN of {} is not supported", ddl.name()),
+        LogicalPlan::Statement(_) => not_impl_err!("EXPLAIN of this statement is not supported"),
+        _ => Ok(plan),
+    }
+}
+
+/// The rows of a plan of one text, with its title.
+pub(super) fn titled(title: &str, text: String) -> Result<RecordBatch> {
+    let schema = LogicalPlan::explain_schema();
+    let metadata = HashMap::from([(TEXT_KEY.to_string(), "true".to_string())]);
+    let schema = Schema::new_with_metadata(schema.fields().clone(), metadata);
+    let columns: [ArrayRef; 2] =
+        [Arc::new(StringArray::from(vec![title])), Arc::new(StringArray::from(vec![text]))];
+    Ok(RecordBatch::try_new(Arc::new(schema), columns.to_vec())?)
 }
 
 fn readable(schema: &DFSchemaRef) -> Result<DFSchemaRef> {

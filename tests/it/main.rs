@@ -4,6 +4,7 @@
 
 mod cli;
 mod corrupt;
+mod drawing;
 mod engine;
 mod fixtures;
 mod graph;

@@ -10,6 +10,7 @@ mod diagnose;
 mod filename;
 mod friendly;
 mod from_first;
+mod graph;
 mod params;
 mod pipes;
 mod refuse;
@@ -20,6 +21,7 @@ mod tokens;
 
 pub use diagnose::{Names, diagnose};
 pub(crate) use diagnose::{listed, nearest};
+pub use graph::GraphOf;
 pub use params::Params;
 pub use refuse::Functions;
 pub use split::{RawStatement, Split, split};

@@ -12,7 +12,7 @@ use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan};
 
 use super::refuse::{self, Functions, Refusal};
 use super::split::RawStatement;
-use super::{byte_span, diagnose, filename, friendly, from_first, summarize};
+use super::{GraphOf, byte_span, diagnose, filename, friendly, from_first, graph, summarize};
 use crate::error::{Error, Place, Result, StatementError, lower_first};
 
 /// Nesting of parentheses, calls and subqueries that the parser accepts: the planner's time grows with the
@@ -23,6 +23,8 @@ const NESTING_MAX: usize = 300;
 #[derive(Debug)]
 pub struct Statement {
     pub(super) ast: Ast,
+    graph: Option<GraphOf>,
+    has_graph: bool,
     place: Place,
     parameters: Vec<(String, Place)>,
 }
@@ -49,13 +51,31 @@ impl RawStatement {
     /// # Errors
     /// Text that is no statement, and SQL whose meaning the planner would drop in silence.
     pub fn parse(&self, functions: &Functions) -> Result<Statement> {
-        let mut ast = self.parse_ast()?;
+        let (graph, mut ast) = match graph::explained(&self.tokens) {
+            Some((graph, tokens)) => (Some(graph), self.parse_explained(&tokens)?),
+            None => (None, self.parse_ast(&self.tokens)?),
+        };
+        let has_graph = has_graph(&ast);
         friendly::rewrite(&mut ast, functions).map_err(|refusal| self.refused(refusal))?;
-        Ok(Statement { ast, place: self.place(), parameters: self.parameters() })
+        Ok(Statement { ast, graph, has_graph, place: self.place(), parameters: self.parameters() })
     }
 
-    fn parse_ast(&self) -> Result<Ast> {
-        let expanded = summarize::expand(&self.tokens);
+    /// Parses the statement whose graph is asked for.
+    fn parse_explained(&self, tokens: &[TokenWithSpan]) -> Result<Ast> {
+        let Some(first) = tokens.first() else {
+            let message = "expected a statement to explain, found the end of the statement";
+            return Err(StatementError::new(message, Some(self.end())).into());
+        };
+        let word = first.token.to_string().to_lowercase();
+        if matches!(word.as_str(), "explain" | "describe" | "desc") {
+            let message = "EXPLAIN GRAPH takes a query, COPY or INSERT";
+            return Err(StatementError::new(message, Some(self.place_at(first.span.start))).into());
+        }
+        self.parse_ast(tokens)
+    }
+
+    fn parse_ast(&self, tokens: &[TokenWithSpan]) -> Result<Ast> {
+        let expanded = summarize::expand(tokens);
         for inner in expanded.inner {
             self.parse_tokens(inner.tokens, inner.close)?;
         }
@@ -176,8 +196,23 @@ impl Statement {
         &self.parameters
     }
 
+    /// What graph it asks for, if it is an EXPLAIN GRAPH. Everything else here is about what is explained.
+    pub fn graph(&self) -> Option<GraphOf> {
+        self.graph
+    }
+
+    /// Whether it is run by a graph of its own that can be drawn: it reads or writes rows. Others have an effect on the
+    /// session alone, or look into it.
+    pub fn has_graph(&self) -> bool {
+        self.has_graph
+    }
+
     /// Whether running it gives a result set (and not only an effect or a count).
     pub fn returns_rows(&self) -> bool {
+        self.graph.is_some() || self.gives_rows()
+    }
+
+    fn gives_rows(&self) -> bool {
         match &self.ast {
             Ast::Statement(statement) => match statement.as_ref() {
                 SqlAst::Query(query) => !matches!(
@@ -202,6 +237,23 @@ impl Statement {
             Ast::Explain(_) => true,
             Ast::CreateExternalTable(_) | Ast::CopyTo(_) | Ast::Reset(_) => false,
         }
+    }
+}
+
+/// Whether a statement, as it was written, reads or writes rows.
+fn has_graph(ast: &Ast) -> bool {
+    match ast {
+        Ast::Statement(statement) => matches!(
+            statement.as_ref(),
+            SqlAst::Query(_)
+                | SqlAst::Insert(_)
+                | SqlAst::Update(_)
+                | SqlAst::Delete(_)
+                | SqlAst::Merge(_)
+                | SqlAst::Execute { .. }
+        ),
+        Ast::CopyTo(_) => true,
+        Ast::CreateExternalTable(_) | Ast::Explain(_) | Ast::Reset(_) => false,
     }
 }
 

@@ -6,6 +6,7 @@ mod bad_input;
 mod batch;
 mod deep;
 mod formats;
+mod graph;
 mod inspect;
 mod memory;
 mod messages;

@@ -1,0 +1,138 @@
+//! Graphs for people: text, DOT for Graphviz, and SVG with a layout of our own.
+//!
+//! All three show the same ([`Card`], [`Arrow`]) and differ in room: the root comes first, at the top, as in EXPLAIN,
+//! and rows flow upwards.
+
+mod card;
+mod dot;
+mod layout;
+mod operator;
+mod svg;
+mod text;
+mod words;
+
+use std::collections::HashMap;
+use std::str::FromStr;
+
+use super::{EdgeId, StageId, TaskGraph};
+use crate::error::{Error, Result};
+
+use card::{Arrow, Card};
+
+/// A form that graphs can be drawn in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GraphFormat {
+    /// Stage by stage, for a terminal.
+    Text,
+    /// A digraph for Graphviz; edges point from the stage that makes rows to the one that reads them.
+    Dot,
+    /// A picture that needs nothing but itself.
+    Svg,
+}
+
+impl GraphFormat {
+    /// Every format, in the order of `--help`.
+    pub const ALL: [Self; 3] = [Self::Text, Self::Dot, Self::Svg];
+
+    /// The name used on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Dot => "dot",
+            Self::Svg => "svg",
+        }
+    }
+
+    /// The format that a file's name asks for.
+    pub fn of_path(path: &std::path::Path) -> Option<Self> {
+        match path.extension()?.to_str()?.to_lowercase().as_str() {
+            "txt" | "text" => Some(Self::Text),
+            "dot" | "gv" => Some(Self::Dot),
+            "svg" => Some(Self::Svg),
+            _ => None,
+        }
+    }
+
+    /// Whether several graphs may follow each other in one file.
+    pub fn takes_many(self) -> bool {
+        match self {
+            Self::Text | Self::Dot => true,
+            Self::Svg => false,
+        }
+    }
+}
+
+impl FromStr for GraphFormat {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let found = Self::ALL.into_iter().find(|format| format.name() == name);
+        found
+            .ok_or_else(|| Error::usage(format!("a graph can be drawn as text, dot or svg, not as '{name}'")))
+    }
+}
+
+/// What is known of stages and edges beyond the plan: rows, times, spills. Each note is a line.
+#[derive(Debug, Clone, Default)]
+pub struct Notes {
+    stages: HashMap<StageId, Vec<String>>,
+    edges: HashMap<EdgeId, Vec<String>>,
+}
+
+impl Notes {
+    /// Adds a line to a stage.
+    pub fn add_to_stage(&mut self, stage: StageId, line: impl Into<String>) {
+        self.stages.entry(stage).or_default().push(line.into());
+    }
+
+    /// Adds a line to an edge.
+    pub fn add_to_edge(&mut self, edge: EdgeId, line: impl Into<String>) {
+        self.edges.entry(edge).or_default().push(line.into());
+    }
+
+    fn of_stage(&self, stage: StageId) -> Vec<String> {
+        lines(self.stages.get(&stage))
+    }
+
+    fn of_edge(&self, edge: EdgeId) -> Vec<String> {
+        lines(self.edges.get(&edge))
+    }
+}
+
+fn lines(notes: Option<&Vec<String>>) -> Vec<String> {
+    notes.into_iter().flatten().map(|line| words::one_line(line)).collect()
+}
+
+/// A graph as it is shown in every format.
+struct Picture {
+    /// By stage.
+    cards: Vec<Card>,
+    /// By edge.
+    arrows: Vec<Arrow>,
+    /// How many stages and tasks there are.
+    title: String,
+}
+
+impl TaskGraph {
+    /// Draws the graph with what is known of its stages and edges. Ends with a line break.
+    pub fn draw(&self, format: GraphFormat, notes: &Notes) -> String {
+        let title = format!(
+            "{}, {}",
+            words::counted(self.stages().len(), "stage"),
+            words::counted(self.tasks(), "task")
+        );
+        let picture = Picture {
+            cards: self.stages().iter().map(|stage| Card::of(stage, notes)).collect(),
+            arrows: self.edges().iter().map(|edge| Arrow::of(self, edge, notes)).collect(),
+            title,
+        };
+        match format {
+            GraphFormat::Text => text::draw(&picture),
+            GraphFormat::Dot => dot::draw(&picture),
+            GraphFormat::Svg => svg::draw(&picture),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
