@@ -5,29 +5,31 @@ mod copy;
 mod describe;
 mod engine;
 mod explain;
-mod names;
 mod frame;
 mod graph;
+mod names;
+mod narrow;
 mod read;
 mod limits;
 mod rerun;
 
 pub use limits::SessionOptions;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use datafusion::catalog::{DynamicFileCatalog, UrlTableFactory};
 use datafusion::common::TableReference;
 use datafusion::common::format::ExplainFormat;
 use datafusion::error::DataFusionError;
-use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
+use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{DdlStatement, LogicalPlan, WriteOp};
 use datafusion::optimizer::Optimizer;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
+use datafusion::sql::parser::Statement as Ast;
 
 use sqlparser::ast::ObjectName;
 
@@ -45,7 +47,7 @@ use crate::plan::statistics::with_exact_statistics;
 use crate::plan::subquery::NullableScalarSubqueries;
 use crate::plan::truth::ThreeValued;
 use crate::source::file::has_virtual_filename;
-use crate::source::{ExternalTables, Files, Lookup};
+use crate::source::{ExternalTables, Files, Lookup, Narrowed};
 
 /// Tables, views, settings and functions that statements and frames share. Clones share them too.
 #[derive(Clone)]
@@ -196,16 +198,38 @@ impl Session {
             return Err(self.diagnose(error, statement).await.into());
         }
         let ast = params.placed(statement);
-        let mut ast = describe::query_of(&ast).unwrap_or(ast);
-        let lookup = if statement.names_filename() { Lookup::NamedFiles } else { Lookup::Files };
-        if lookup == Lookup::NamedFiles {
-            let named = lookup.during(self.virtually_named(statement)).await;
-            Statement::hide_filename(&mut ast, &named);
+        let ast = describe::query_of(&ast).unwrap_or(ast);
+        let narrowed = narrow::narrowed(&state, &ast, statement, params);
+        // A column may be in the other files only, or have its type from them.
+        if !narrowed.is_empty()
+            && let Ok(plan) = self.planned(&state, ast.clone(), statement, narrowed).await
+            && params.bind(plan.clone(), statement).is_ok_and(|plan| is_sound(&state, plan))
+        {
+            return Ok(plan);
         }
-        match lookup.during(state.statement_to_plan(ast)).await {
+        match self.planned(&state, ast, statement, HashMap::new()).await {
             Ok(plan) => Ok(plan),
             Err(error) => Err(self.diagnose(error, statement).await.into()),
         }
+    }
+
+    /// Plans a statement over some files of its tables only, where such are given.
+    async fn planned(
+        &self,
+        state: &SessionState,
+        mut ast: Ast,
+        statement: &Statement,
+        narrowed: HashMap<String, Narrowed>,
+    ) -> Result<LogicalPlan, DataFusionError> {
+        let lookup = if statement.names_filename() { Lookup::NamedFiles } else { Lookup::Files };
+        let plan = async {
+            if lookup == Lookup::NamedFiles {
+                let named = self.virtually_named(statement).await;
+                Statement::hide_filename(&mut ast, &named);
+            }
+            state.statement_to_plan(ast).await
+        };
+        lookup.during(Narrowed::during(narrowed, plan)).await
     }
 
     /// The relations of a statement that have a column `filename` which `*` does not show.
@@ -357,6 +381,11 @@ fn reference(name: &ObjectName) -> TableReference {
         [catalog, schema, table] => TableReference::full(catalog.as_str(), schema.as_str(), table.as_str()),
         _ => TableReference::bare(name.to_string()),
     }
+}
+
+/// Whether a plan's types fit together.
+fn is_sound(state: &SessionState, plan: LogicalPlan) -> bool {
+    state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {}).is_ok()
 }
 
 fn names_column(error: &DataFusionError, columns: &[String]) -> bool {

@@ -52,6 +52,7 @@ impl TableProviderFactory for ExternalTables {
             keys,
             order: command.order_exprs.clone(),
             filename: false,
+            narrowed: None,
         };
         let table = FileTable::open(state, definition).await?;
         if let Some(key) = command.table_partition_cols.iter().find(|key| !table.has_key(key)) {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use datafusion::arrow::datatypes::FieldRef;
 use datafusion::catalog::{TableProvider, UrlTableFactory};
 use datafusion::common::{Result, plan_datafusion_err};
 use datafusion::datasource::dynamic_file::DynamicListTableFactory;
@@ -15,6 +16,8 @@ use super::Lookup;
 use super::find::find;
 pub use super::find::local_path;
 use super::format::{self, Format};
+use super::partition::partitions;
+use super::prune::Narrowed;
 use super::shape::Reader;
 use super::spool::Pipes;
 use super::table::{Definition, FileTable};
@@ -67,6 +70,14 @@ pub fn looks_like_path(name: &str) -> bool {
     name.contains(['/', '*', '?']) || Format::of_name(Path::new(name)).is_some()
 }
 
+/// The keys in the paths of a location's files. No file is opened for it.
+///
+/// # Errors
+/// Nothing there, other stores than the local disk.
+pub fn keys(location: &str) -> Result<Vec<FieldRef>> {
+    Ok(partitions(&find(location)?, &[])?.fields)
+}
+
 /// Whether a table has the column `filename` although its files do not.
 pub fn has_virtual_filename(table: &dyn TableProvider) -> bool {
     table.downcast_ref::<FileTable>().is_some_and(FileTable::has_filename)
@@ -102,6 +113,7 @@ async fn open_as(
         keys: Vec::new(),
         order: Vec::new(),
         filename: Lookup::current() == Lookup::NamedFiles,
+        narrowed: Narrowed::current(location),
     };
     Ok(Arc::new(FileTable::open(state, definition).await?))
 }

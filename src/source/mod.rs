@@ -34,6 +34,7 @@ pub use external::ExternalTables;
 pub use file::Files;
 pub use find::{DataFile, find};
 pub use format::Format;
+pub use prune::Narrowed;
 
 tokio::task_local! {
     static LOOKUP: Lookup;

@@ -29,7 +29,7 @@ use super::find::{DataFile, find};
 use super::format::Format;
 use super::guard::{FileName, Guarded, inspected};
 use super::partition::partitions;
-use super::prune::kept;
+use super::prune::{Narrowed, kept};
 use super::shape::{Reader, Shape};
 use super::statistics::{trusted, with_null_keys};
 use super::unite::unite;
@@ -52,19 +52,27 @@ pub(super) struct Definition {
     pub(super) order: Vec<Vec<SortExpr>>,
     /// Whether there is a column `filename`.
     pub(super) filename: bool,
+    /// The files that are wanted; all if nothing is known.
+    pub(super) narrowed: Option<Narrowed>,
 }
 
 /// A table of files of one format.
 ///
-/// Its columns are those of all files, united by name, then the keys in folder names, then `filename` if
-/// asked for. Filters on the latter two leave out files before these are opened for their rows. Scans
-/// give as many partitions as the session wants, in no order unless one was declared or every file says
+/// Its columns are those of the wanted files, united by name, then the keys in folder names, then `filename`
+/// if asked for. Filters on the latter two leave out files before these are opened. Scans give as many partitions as the session wants, in no order unless one was declared or every file says
 /// the same of itself.
 pub(super) struct FileTable {
     definition: Definition,
     schema: TableSchema,
     /// Files that have been looked into, so that each scan opens only what is new.
     shapes: Mutex<HashMap<Path, (ObjectMeta, Shape)>>,
+}
+
+/// One file that was found, not opened yet.
+struct Listed {
+    file: DataFile,
+    /// Its values of the partition columns.
+    keys: Vec<ScalarValue>,
 }
 
 /// One file at the time of a scan.
@@ -94,10 +102,12 @@ impl FileTable {
         let filename = definition.filename;
         let definition = Definition { filename: false, ..definition };
         let mut table = Self { definition, schema, shapes: Mutex::default() };
-        let (mut fields, mut entries) = table.entries(state).await?;
+        let (mut fields, files) = table.listed()?;
+        let files = table.wanted(state, &fields, files);
+        let entries = table.looked_into(state, files).await?;
         if filename && !has_column(FILENAME, &fields, &entries) {
             table.definition.filename = true;
-            (fields, entries) = table.entries(state).await?;
+            fields.push(filename_field());
         }
         let file_schema = match &table.definition.declared {
             Some(declared) => table.checked(declared, &entries)?,
@@ -148,8 +158,8 @@ impl FileTable {
         Ok(Arc::clone(declared))
     }
 
-    /// The files as they are now, and the partition columns.
-    async fn entries(&self, state: &dyn Session) -> Result<(Vec<FieldRef>, Vec<Entry>)> {
+    /// The files as they are now with their keys, and the partition columns. No file is opened for it.
+    fn listed(&self) -> Result<(Vec<FieldRef>, Vec<Listed>)> {
         let Definition { locations, keys: declared, filename, .. } = &self.definition;
         let mut files = Vec::new();
         let mut seen = HashSet::new();
@@ -159,18 +169,36 @@ impl FileTable {
         }
         let mut keys = partitions(&files, declared)?;
         if *filename {
-            keys.fields.push(Arc::new(Field::new(FILENAME, DataType::Utf8, false)));
+            keys.fields.push(filename_field());
             for (row, file) in keys.values.iter_mut().zip(&files) {
                 row.push(ScalarValue::from(file.name()));
             }
         }
-        let concurrency = state.config_options().execution.meta_fetch_concurrency.get();
-        let work = files.into_iter().zip(keys.values).map(|(file, keys)| self.entry(state, file, keys));
-        let entries = stream::iter(work).buffered(concurrency).try_collect().await?;
-        Ok((keys.fields, entries))
+        let listed = files.into_iter().zip(keys.values).map(|(file, keys)| Listed { file, keys });
+        Ok((keys.fields, listed.collect()))
     }
 
-    async fn entry(&self, state: &dyn Session, file: DataFile, keys: Vec<ScalarValue>) -> Result<Entry> {
+    /// The files that make the table's columns. If the statement wants none, all do: the columns of a result
+    /// without rows have to come from somewhere.
+    fn wanted(&self, state: &dyn Session, fields: &[FieldRef], files: Vec<Listed>) -> Vec<Listed> {
+        let Some(narrowed) = &self.definition.narrowed else { return files };
+        let rows: Vec<_> = files.iter().map(|file| file.keys.clone()).collect();
+        let wanted = narrowed.wants(fields, &rows, state.execution_props());
+        match wanted.contains(&true) {
+            true => {
+                files.into_iter().zip(wanted).filter_map(|(file, wanted)| wanted.then_some(file)).collect()
+            }
+            false => files,
+        }
+    }
+
+    async fn looked_into(&self, state: &dyn Session, files: Vec<Listed>) -> Result<Vec<Entry>> {
+        let concurrency = state.config_options().execution.meta_fetch_concurrency.get();
+        let work = files.into_iter().map(|listed| self.entry(state, listed));
+        stream::iter(work).buffered(concurrency).try_collect().await
+    }
+
+    async fn entry(&self, state: &dyn Session, Listed { file, keys }: Listed) -> Result<Entry> {
         let name = file.name();
         let url = listing_url(&file.path)?;
         let store = state.runtime_env().object_store(url.object_store())?;
@@ -197,23 +225,26 @@ impl FileTable {
         Ok(shape)
     }
 
-    /// The files that a scan has to read.
+    /// The files that a scan has to read. The others are not opened.
     async fn files(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<Entry>> {
-        let (fields, mut entries) = self.entries(state).await?;
-        let rows: Vec<_> = entries.iter_mut().map(|entry| std::mem::take(&mut entry.keys)).collect();
+        let (fields, files) = self.listed()?;
+        let several = files.len() > 1;
+        let (files, rows): (Vec<_>, Vec<_>) =
+            files.into_iter().map(|listed| (listed.file, listed.keys)).unzip();
         let rows = self.aligned(&fields, rows)?;
         let fields: Vec<FieldRef> = self.schema.table_partition_cols().iter().cloned().collect();
-        let kept = kept(filters, &fields, &rows, state.execution_props())?;
-        let mut files = Vec::with_capacity(entries.len());
-        let several = entries.len() > 1;
-        for ((mut entry, keys), kept) in entries.into_iter().zip(rows).zip(kept) {
-            let is_empty = entry.meta.size == 0 && several;
-            if kept && !is_empty {
-                entry.keys = keys;
-                files.push(entry);
-            }
+        let props = state.execution_props();
+        let mut kept = kept(filters, &fields, &rows, props)?;
+        if let Some(narrowed) = &self.definition.narrowed {
+            let wanted = narrowed.wants(&fields, &rows, props);
+            kept.iter_mut().zip(wanted).for_each(|(kept, wanted)| *kept &= wanted);
         }
-        Ok(files)
+        let files = files.into_iter().zip(rows).zip(kept);
+        let files = files.filter_map(|((file, keys), kept)| kept.then_some(Listed { file, keys }));
+        let mut entries = self.looked_into(state, files.collect()).await?;
+        // An empty file among others adds nothing.
+        entries.retain(|entry| entry.meta.size > 0 || !several);
+        Ok(entries)
     }
 
     /// Rows of keys in the order and types of the table's partition columns: new files may have brought
@@ -351,6 +382,10 @@ impl FileTable {
         let keys: Vec<_> = self.schema.table_partition_cols().iter().map(|key| key.name().as_str()).collect();
         !keys.is_empty() && expr_applicable_for_cols(&keys, filter)
     }
+}
+
+fn filename_field() -> FieldRef {
+    Arc::new(Field::new(FILENAME, DataType::Utf8, false))
 }
 
 fn has_column(name: &str, keys: &[FieldRef], entries: &[Entry]) -> bool {

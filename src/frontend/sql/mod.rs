@@ -5,6 +5,7 @@
 //!                                                                 (or an error that names what it can't)
 //! ```
 
+mod conditions;
 mod copy;
 mod diagnose;
 mod filename;
@@ -19,6 +20,7 @@ mod statement;
 mod summarize;
 mod tokens;
 
+pub use conditions::Reading;
 pub use diagnose::{Names, diagnose};
 pub(crate) use diagnose::{listed, nearest};
 pub use graph::GraphOf;

@@ -10,6 +10,7 @@ use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::{Parser, ParserError, ParserOptions};
 use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan};
 
+use super::conditions::{self, Reading};
 use super::refuse::{self, Functions, Refusal};
 use super::split::RawStatement;
 use super::{GraphOf, byte_span, diagnose, filename, friendly, from_first, graph, summarize};
@@ -181,6 +182,11 @@ impl Statement {
     /// Takes the virtual column `filename` out of each `*` over one of these relations.
     pub fn hide_filename(ast: &mut Ast, relations: &HashSet<String>) {
         filename::hide(ast, relations);
+    }
+
+    /// The relations all of whose readings have conditions on their rows, with these.
+    pub fn conditions(ast: &Ast) -> Vec<(String, Vec<Reading>)> {
+        conditions::conditions(ast)
     }
 
     /// The columns that `* REPLACE` names, with the statement that plans only if each exists. The planner
