@@ -30,7 +30,7 @@ use object_store::{GetResultPayload, ObjectStore, ObjectStoreExt};
 use tokio::sync::OnceCell;
 
 use super::avro::Blocks;
-use super::bytes::{DecodedStore, has_quoted_newlines};
+use super::bytes::{DecodedStore, has_quoted_newlines, watched};
 use super::format::{Format, Layout, Text};
 use super::guard::{Opening, guarded_open, name_of};
 use super::shape::{Reader, Shape};
@@ -301,7 +301,7 @@ impl ByName {
         };
         let decoding = self.reader.decoding(name_of(&file).to_string(), state.shape.encoding);
         let mut range = file.range.clone();
-        if range.is_some() && self.reader.csv.newlines_in_values.is_none() && decoding.quote.is_some() {
+        if range.is_some() && self.reader.csv.newlines_in_values.is_none() && decoding.marks.is_some() {
             let scan = || has_quoted_newlines(&store, &location, &decoding);
             if *state.quoted_newlines.get_or_try_init(scan).await? {
                 // Only a reader that starts at the beginning knows which line breaks end a record.
@@ -311,7 +311,8 @@ impl ByName {
                 }
             }
         }
-        let store: Arc<dyn ObjectStore> = Arc::new(DecodedStore { inner: store, decoding });
+        let stored = Arc::clone(&store);
+        let store: Arc<dyn ObjectStore> = Arc::new(DecodedStore { inner: store, decoding: decoding.clone() });
         let header = range.as_ref().is_none_or(|range| range.start == 0);
         let input = match range {
             None => store.get(&location).await?.into_stream(),
@@ -319,10 +320,11 @@ impl ByName {
                 let (start, end) = (range.start.max(0).cast_unsigned(), range.end.max(0).cast_unsigned());
                 let size = file.object_meta.size;
                 let terminator = self.reader.csv.terminator.unwrap_or(b'\n');
+                let location = location.clone();
                 AlignedBoundaryStream::new(store, location, start, end, size, terminator).await?.boxed()
             }
         };
-        let input = input.map_err(DataFusionError::from).boxed();
+        let input = watched(input.map_err(DataFusionError::from).boxed(), stored, location, decoding);
         match text {
             Text::Json => {
                 let read = Arc::new(plan.read.project(&plan.places)?);

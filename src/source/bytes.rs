@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use datafusion::error::{DataFusionError, Result};
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
-use memchr::{memchr, memchr_iter, memchr2_iter};
+use memchr::{memchr, memchr_iter};
 use object_store::path::Path;
 use object_store::{
     CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
@@ -18,6 +18,7 @@ use object_store::{
 
 use super::format::{Encoding, Layout};
 use super::json_array::JsonArray;
+use super::quotes::{Marks, OpenLine, Quotes};
 use super::record_limit::RecordLimit;
 use crate::error::FileError;
 
@@ -33,9 +34,16 @@ pub(super) struct Decoding {
     /// The file's name in messages.
     pub(super) file: String,
     pub(super) encoding: Encoding,
-    /// The quote in which newlines do not end a record.
-    pub(super) quote: Option<u8>,
+    /// The marks of delimited text: inside quotes newlines do not end a record.
+    pub(super) marks: Option<Marks>,
     pub(super) row_bytes_max: u64,
+}
+
+impl Decoding {
+    /// The byte that ends a record outside of quotes.
+    pub(super) fn terminator(&self) -> u8 {
+        self.marks.map_or(b'\n', Marks::terminator)
+    }
 }
 
 /// A store whose objects are given as plain lines of text. Sizes are those of the stored form.
@@ -103,33 +111,48 @@ impl ObjectStore for DecodedStore {
 }
 
 /// The first records of a file: at most so many, all whole unless the file itself ends in the middle of one.
+///
+/// # Errors
+/// A record that is too long, a quote that is not closed.
 pub(super) async fn sample(
     store: &Arc<dyn ObjectStore>,
     location: &Path,
     decoding: &Decoding,
     records_max: usize,
 ) -> Result<Vec<u8>> {
-    let result = store.get(location).await?;
-    let mut chunks = decoded(result.payload, result.range.clone(), decoding)?;
+    let mut chunks = text(store, location, decoding).await?;
+    let mut limit = RecordLimit::new(decoding);
+    let mut quotes = decoding.marks.map(Quotes::new);
     let mut text = Vec::new();
     let mut records = 0;
-    let mut in_quotes = false;
-    while let Some(chunk) = chunks.next().await {
-        let chunk = chunk?;
-        for at in memchr2_iter(b'\n', decoding.quote.unwrap_or(b'\n'), &chunk) {
-            if chunk[at] != b'\n' {
-                in_quotes = !in_quotes;
-            } else if !in_quotes {
+    while let Some(chunk) = chunks.try_next().await? {
+        limit.pass(&chunk)?;
+        let mut end = None;
+        let mut outside = |stretch: Range<usize>| {
+            for at in memchr_iter(decoding.terminator(), &chunk[stretch.clone()]) {
                 records += 1;
-                if records >= records_max || text.len() + at >= SAMPLE_BYTES {
-                    text.extend_from_slice(&chunk[..=at]);
-                    return Ok(text);
+                if records >= records_max || text.len() + stretch.start + at >= SAMPLE_BYTES {
+                    end.get_or_insert(stretch.start + at + 1);
                 }
             }
+        };
+        match &mut quotes {
+            Some(quotes) => quotes.pass(&chunk, |stretch, is_inside| {
+                if !is_inside {
+                    outside(stretch);
+                }
+            }),
+            None => outside(0..chunk.len()),
         }
-        text.extend_from_slice(&chunk);
+        text.extend_from_slice(&chunk[..end.unwrap_or(chunk.len())]);
+        if end.is_some() {
+            return Ok(text);
+        }
     }
-    Ok(text)
+    match limit.is_inside_quotes() {
+        true => Err(unclosed(store, location, decoding).await),
+        false => Ok(text),
+    }
 }
 
 /// Whether some line break of a file is inside quotes, so that only a reader which starts at the
@@ -139,28 +162,71 @@ pub(super) async fn has_quoted_newlines(
     location: &Path,
     decoding: &Decoding,
 ) -> Result<bool> {
-    let Some(quote) = decoding.quote else { return Ok(false) };
-    let result = store.get(location).await?;
-    let mut chunks = decoded(result.payload, result.range.clone(), decoding)?;
-    let mut in_quotes = false;
-    while let Some(chunk) = chunks.next().await {
-        let chunk = chunk?;
-        let mut quotes = memchr_iter(quote, &chunk).peekable();
-        if quotes.peek().is_none() {
-            if in_quotes && memchr(b'\n', &chunk).is_some() {
-                return Ok(true);
-            }
-            continue;
-        }
-        for at in memchr2_iter(quote, b'\n', &chunk) {
-            if chunk[at] == quote {
-                in_quotes = !in_quotes;
-            } else if in_quotes {
-                return Ok(true);
-            }
+    let Some(marks) = decoding.marks else { return Ok(false) };
+    let mut chunks = text(store, location, decoding).await?;
+    let mut quotes = Quotes::new(marks);
+    let mut found = false;
+    while let Some(chunk) = chunks.try_next().await? {
+        quotes.pass(&chunk, |stretch, is_inside| {
+            found |= is_inside && memchr(marks.terminator(), &chunk[stretch]).is_some();
+        });
+        if found {
+            return Ok(true);
         }
     }
     Ok(false)
+}
+
+/// Watches the text of a file from the start of a record on its way to a decoder, which would keep a record
+/// that never ends until memory is gone, and take what follows an open quote for one value.
+pub(super) fn watched(
+    text: BoxStream<'static, Result<Bytes>>,
+    store: Arc<dyn ObjectStore>,
+    location: Path,
+    decoding: Decoding,
+) -> BoxStream<'static, Result<Bytes>> {
+    let limit = RecordLimit::new(&decoding);
+    stream::try_unfold((text, limit), move |(mut text, mut limit)| {
+        let (store, location, decoding) = (Arc::clone(&store), location.clone(), decoding.clone());
+        async move {
+            match text.try_next().await? {
+                Some(chunk) => {
+                    limit.pass(&chunk)?;
+                    Ok(Some((chunk, (text, limit))))
+                }
+                None if limit.is_inside_quotes() => Err(unclosed(&store, &location, &decoding).await),
+                None => Ok(None),
+            }
+        }
+    })
+    .boxed()
+}
+
+/// The error of a file that ends inside quotes. Reads it once more to know where they opened.
+async fn unclosed(store: &Arc<dyn ObjectStore>, location: &Path, decoding: &Decoding) -> DataFusionError {
+    let line = async {
+        let mut line = OpenLine::new(decoding.marks?);
+        let mut chunks = text(store, location, decoding).await.ok()?;
+        while let Some(chunk) = chunks.try_next().await.ok()? {
+            line.pass(&chunk);
+        }
+        line.line()
+    };
+    let place = line.await.map(|line| format!(" in line {line}")).unwrap_or_default();
+    let trouble = format!("a quote that opens{place} is not closed");
+    FileError::new(&decoding.file, trouble)
+        .with_help("if quotes are values there, name another quote: OPTIONS ('format.quote' '…')")
+        .into()
+}
+
+/// The whole text of a file.
+async fn text(
+    store: &Arc<dyn ObjectStore>,
+    location: &Path,
+    decoding: &Decoding,
+) -> Result<BoxStream<'static, Result<Bytes>>> {
+    let result = store.get(location).await?;
+    decoded(result.payload, result.range, decoding)
 }
 
 /// The plain text of an object, or of a range of one that can be split.
@@ -169,7 +235,7 @@ fn decoded(
     range: Range<u64>,
     decoding: &Decoding,
 ) -> Result<BoxStream<'static, Result<Bytes>>> {
-    let Decoding { file, encoding, quote, row_bytes_max } = decoding.clone();
+    let Decoding { file, encoding, .. } = decoding.clone();
     let plain = match payload {
         GetResultPayload::File(open, _) => local(open, range.clone(), encoding)?,
         GetResultPayload::Stream(stream) => {
@@ -178,9 +244,7 @@ fn decoded(
     };
     let plain = if range.start == 0 { without_mark(plain) } else { plain };
     let lines = if encoding.layout == Layout::JsonArray { array_lines(plain, file.clone()) } else { plain };
-    let mut limit = RecordLimit::new(file.clone(), quote, row_bytes_max);
-    let bounded = lines.map(move |chunk| chunk.and_then(|chunk| limit.pass(&chunk).map(|()| chunk)));
-    Ok(bounded.map_err(move |error| FileError::wrap(&file, error)).boxed())
+    Ok(lines.map_err(move |error| FileError::wrap(&file, error)).boxed())
 }
 
 /// A local file, read where it is needed: its pages are most often in memory, and a hop to another

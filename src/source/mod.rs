@@ -21,6 +21,7 @@ mod guard;
 mod json_array;
 mod partition;
 mod prune;
+mod quotes;
 mod record_limit;
 mod shape;
 mod spool;

@@ -1,65 +1,70 @@
 //! A bound on the length of one record of a text file.
 
-use bytes::Bytes;
-use datafusion::error::DataFusionError;
-use memchr::{memchr_iter, memchr2_iter, memrchr};
+use std::ops::Range;
 
+use datafusion::error::DataFusionError;
+use memchr::{memchr_iter, memrchr};
+
+use super::bytes::Decoding;
+use super::quotes::Quotes;
 use crate::error::FileError;
 
-/// Watches the chunks of one text on their way to a decoder, which would keep a record that never ends
-/// until memory is gone.
-///
-/// In chunks shorter than the limit the place of the last record's start is a guess where quotes are
-/// involved, so a record may be longer than the limit by one chunk before it is refused.
+/// Counts the bytes of the record at hand, chunk by chunk from the start of a record.
 #[derive(Debug)]
 pub(super) struct RecordLimit {
     file: String,
-    /// The quote in which newlines do not end a record, if the format has one.
-    quote: Option<u8>,
+    /// What is inside quotes, if the format has them: there a newline ends no record.
+    quotes: Option<Quotes>,
+    terminator: u8,
     bytes_max: u64,
     /// Bytes since the last record started.
     bytes: u64,
-    in_quotes: bool,
 }
 
 impl RecordLimit {
-    pub(super) fn new(file: String, quote: Option<u8>, bytes_max: u64) -> Self {
-        Self { file, quote, bytes_max, bytes: 0, in_quotes: false }
-    }
-
-    /// Counts a chunk; fails once the record that it belongs to is too long.
-    pub(super) fn pass(&mut self, chunk: &Bytes) -> Result<(), DataFusionError> {
-        if chunk.len() as u64 > self.bytes_max {
-            return self.pass_each(chunk);
+    pub(super) fn new(decoding: &Decoding) -> Self {
+        Self {
+            file: decoding.file.clone(),
+            quotes: decoding.marks.map(Quotes::new),
+            terminator: decoding.terminator(),
+            bytes_max: decoding.row_bytes_max,
+            bytes: 0,
         }
-        let quotes = self.quote.map_or(0, |quote| memchr_iter(quote, chunk).count());
-        let ends_in_quotes = self.in_quotes != (quotes % 2 == 1);
-        let outside = match self.quote {
-            // What follows the last quote is inside it.
-            Some(quote) if ends_in_quotes => &chunk[..memrchr(quote, chunk).unwrap_or(0)],
-            Some(_) | None => &chunk[..],
-        };
-        self.in_quotes = ends_in_quotes;
-        self.bytes = match memrchr(b'\n', outside) {
-            Some(newline) => (chunk.len() - newline - 1) as u64,
-            None => self.bytes + chunk.len() as u64,
-        };
-        self.check(self.bytes)
     }
 
-    /// Counts record by record, for chunks that may hold a whole record that is too long.
-    fn pass_each(&mut self, chunk: &Bytes) -> Result<(), DataFusionError> {
-        let mut start = 0;
-        for at in memchr2_iter(self.quote.unwrap_or(b'\n'), b'\n', chunk) {
-            if chunk[at] != b'\n' {
-                self.in_quotes = !self.in_quotes;
-            } else if !self.in_quotes {
-                self.check(self.bytes + (at - start) as u64)?;
-                (self.bytes, start) = (0, at + 1);
+    /// Whether the text so far ends inside quotes.
+    pub(super) fn is_inside_quotes(&self) -> bool {
+        self.quotes.as_ref().is_some_and(Quotes::is_inside)
+    }
+
+    /// Counts a chunk; fails once a record is too long.
+    pub(super) fn pass(&mut self, chunk: &[u8]) -> Result<(), DataFusionError> {
+        let terminator = self.terminator;
+        // A chunk that is shorter than the limit cannot hold a whole record that is too long.
+        let is_long = chunk.len() as u64 > self.bytes_max;
+        let (mut bytes, mut longest, mut start) = (self.bytes, 0, 0);
+        let mut end = |at: usize| {
+            longest = longest.max(bytes + (at - start) as u64);
+            (bytes, start) = (0, at + 1);
+        };
+        let mut outside = |stretch: Range<usize>| {
+            let text = &chunk[stretch.clone()];
+            match is_long {
+                true => memchr_iter(terminator, text).for_each(|at| end(stretch.start + at)),
+                false => memrchr(terminator, text).into_iter().for_each(|at| end(stretch.start + at)),
             }
+        };
+        match &mut self.quotes {
+            Some(quotes) => quotes.pass(chunk, |stretch, is_inside| {
+                if !is_inside {
+                    outside(stretch);
+                }
+            }),
+            None => outside(0..chunk.len()),
         }
-        self.bytes += (chunk.len() - start) as u64;
-        self.check(self.bytes)
+        self.bytes = bytes + (chunk.len() - start) as u64;
+        self.check(self.bytes)?;
+        if is_long { self.check(longest) } else { Ok(()) }
     }
 
     /// Fails if a record of this length is too long.
@@ -77,11 +82,19 @@ impl RecordLimit {
 
 #[cfg(test)]
 mod tests {
+    use datafusion::common::config::CsvOptions;
+    use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
+
     use super::*;
+    use crate::source::format::{Encoding, Layout};
+    use crate::source::quotes::Marks;
 
     fn passes(quote: Option<u8>, chunks: &[&'static str]) -> bool {
-        let mut limit = RecordLimit::new("x".into(), quote, 10);
-        chunks.iter().all(|chunk| limit.pass(&Bytes::from_static(chunk.as_bytes())).is_ok())
+        let marks = quote.map(|quote| Marks::new(&CsvOptions { quote, ..CsvOptions::default() }));
+        let encoding = Encoding { compression: FileCompressionType::UNCOMPRESSED, layout: Layout::Plain };
+        let decoding = Decoding { file: "x".into(), encoding, marks, row_bytes_max: 10 };
+        let mut limit = RecordLimit::new(&decoding);
+        chunks.iter().all(|chunk| limit.pass(chunk.as_bytes()).is_ok())
     }
 
     #[test]
@@ -98,5 +111,6 @@ mod tests {
         assert!(!passes(Some(b'"'), &["a,\"1\n", "2\n3\n", "4\n5\n6"]));
         assert!(passes(Some(b'"'), &["a,\"1\n", "2\"\n", "3,4\n", "5,\"6\"\n"]));
         assert!(passes(None, &["a,\"1\n", "2\n3\n", "4\n5\n6"]));
+        assert!(passes(Some(b'"'), &["a 1\"\n", "2\n3\n", "4\n5\n6\n", "7\n8\n9\n"]));
     }
 }

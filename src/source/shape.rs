@@ -23,6 +23,7 @@ use super::bytes::{self, Decoding};
 use super::find::DataFile;
 use super::format::{self, Encoding, Format, Text};
 use super::guard::inspected;
+use super::quotes::Marks;
 use crate::config::QueryOptions;
 use crate::error::FileError;
 
@@ -75,8 +76,8 @@ impl Reader {
 
     /// What turns a file's bytes into the lines that its decoder takes.
     pub(super) fn decoding(&self, file: String, encoding: Encoding) -> Decoding {
-        let quote = (self.format.text() == Some(Text::Delimited)).then_some(self.csv.quote);
-        Decoding { file, encoding, quote, row_bytes_max: self.row_bytes_max }
+        let marks = (self.format.text() == Some(Text::Delimited)).then(|| Marks::new(&self.csv));
+        Decoding { file, encoding, marks, row_bytes_max: self.row_bytes_max }
     }
 
     /// The arrow reader's options for CSV. `header`: the text at hand starts with one.

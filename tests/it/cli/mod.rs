@@ -13,6 +13,7 @@ mod messages;
 mod params;
 mod peak;
 mod pruned;
+mod quotes;
 mod streaming;
 
 use std::ffi::OsStr;
