@@ -1,6 +1,7 @@
 //! What queries may take of the machine: one pool of memory, one folder of temporary files.
 
 mod budget;
+mod copies;
 mod limits;
 mod pool;
 mod spill;

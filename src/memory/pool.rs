@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
 
+use super::copies::{BEYOND_LIMIT_BYTES, Copies};
 use super::limits::shown;
 use crate::error::OUT_OF_MEMORY;
 
@@ -21,6 +23,8 @@ const EXCHANGE: &str = "exchange";
 /// greedy one lets the first take all.) An operator that cannot spill may take whatever is there, and a
 /// part of the limit is kept for it: when spilling operators have filled the pool, nobody else could take
 /// it back from them.
+///
+/// A join that copies its build side when it has it may hold what leaves room for the copy.
 #[derive(Debug)]
 pub struct Pool {
     state: Mutex<State>,
@@ -34,6 +38,7 @@ struct State {
     spillers: usize,
     unspillable: usize,
     consumers: HashMap<usize, Consumer>,
+    copies: Copies,
 }
 
 #[derive(Debug)]
@@ -46,8 +51,8 @@ struct Consumer {
 impl Pool {
     /// A pool of so many bytes.
     pub fn new(limit: usize) -> Self {
-        let consumers = HashMap::new();
-        let state = State { limit, spillable: 0, spillers: 0, unspillable: 0, consumers };
+        let (consumers, copies) = (HashMap::new(), Copies::default());
+        let state = State { limit, spillable: 0, spillers: 0, unspillable: 0, consumers, copies };
         Self { state: Mutex::new(state) }
     }
 
@@ -82,7 +87,7 @@ impl State {
     fn allows(&self, id: usize, additional: usize) -> bool {
         let wanted = self.held().saturating_add(additional);
         let Some(consumer) = self.consumers.get(&id).filter(|consumer| consumer.can_spill) else {
-            return wanted <= self.limit;
+            return wanted <= self.limit && self.has_room_for_copies(id, additional, wanted);
         };
         let sharers = self.spillers + usize::from(consumer.held == 0);
         let room = self.limit.saturating_sub(self.unspillable.max(self.headroom()));
@@ -93,6 +98,19 @@ impl State {
         holds <= share && self.spillable.saturating_add(additional) <= room
             || holds <= self.limit / 16 && wanted <= self.limit
             || operator(&consumer.name) == EXCHANGE && self.overdraws(holds, wanted)
+    }
+
+    /// Whether the copies that joins may be making at once fit as well, one that is about to grow included.
+    fn has_room_for_copies(&self, id: usize, additional: usize, wanted: usize) -> bool {
+        let Some(bytes) = self.copied(id, additional) else { return true };
+        let copies = self.copies.of_others(id).saturating_add(bytes);
+        wanted.saturating_add(copies) <= self.limit.saturating_add(BEYOND_LIMIT_BYTES)
+    }
+
+    /// What a consumer may copy once it has grown; `None` if it does not copy.
+    fn copied(&self, id: usize, additional: usize) -> Option<usize> {
+        let consumer = self.consumers.get(&id)?;
+        Copies::bytes(&consumer.name, consumer.held, additional)
     }
 
     /// Whether an exchange may go beyond the limit: by the few batches that keep rows flowing while builds
@@ -185,22 +203,31 @@ impl MemoryPool for Pool {
         let mut state = self.state();
         state.shrink(consumer.id(), usize::MAX);
         state.consumers.remove(&consumer.id());
+        state.copies.forget(consumer.id());
     }
 
     fn grow(&self, reservation: &MemoryReservation, additional: usize) {
-        self.state().grow(reservation.consumer().id(), additional);
+        let mut state = self.state();
+        state.copies.done(thread::current().id());
+        state.grow(reservation.consumer().id(), additional);
     }
 
     fn shrink(&self, reservation: &MemoryReservation, bytes: usize) {
-        self.state().shrink(reservation.consumer().id(), bytes);
+        let mut state = self.state();
+        state.copies.done(thread::current().id());
+        state.shrink(reservation.consumer().id(), bytes);
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
-        let consumer = reservation.consumer();
+        let (consumer, thread) = (reservation.consumer(), thread::current().id());
         let mut state = self.state();
+        state.copies.done(thread);
         if !state.allows(consumer.id(), additional) {
             // This variant, because operators take it as the call to spill.
             return Err(DataFusionError::ResourcesExhausted(state.refusal(consumer.name(), additional)));
+        }
+        if let Some(bytes) = state.copied(consumer.id(), additional) {
+            state.copies.start(consumer.id(), thread, bytes);
         }
         state.grow(consumer.id(), additional);
         Ok(())
@@ -284,6 +311,46 @@ mod tests {
         sort.shrink(200);
         join.try_grow(200).unwrap();
         sort.try_grow(1).unwrap_err();
+    }
+
+    #[test]
+    fn a_join_leaves_room_for_the_copy_of_its_build_side() {
+        let (own, pool) = pool(1_000_000_000);
+        let join = holder("HashJoinInput", &pool);
+        join.try_grow(600_000_000).unwrap();
+        // 600 MB held, as much copied, 40 MB for the table: 1240 MB.
+        join.try_grow(40_000_001).unwrap_err();
+        join.try_grow(40_000_000).unwrap();
+        // The copy is over when the thread asks again, and others have all that is not reserved.
+        let rows = holder("TopK", &pool);
+        rows.try_grow(360_000_000).unwrap();
+        assert_eq!(pool.reserved(), 1_000_000_000);
+        drop((join, rows));
+        assert_eq!((pool.reserved(), own.state().copies.of_others(usize::MAX)), (0, 0));
+    }
+
+    #[test]
+    fn joins_on_other_threads_may_copy_at_the_same_time() {
+        let (own, pool) = pool(1_000_000_000);
+        let builds: Vec<_> = (0..2).map(|n| holder(&format!("HashJoinInput[{n}]"), &pool)).collect();
+        builds.iter().for_each(|build| build.try_grow(310_000_000).unwrap());
+        let [one, two] = <[_; 2]>::try_from(builds).unwrap();
+        // Asked for on one thread and then on another, it is copied on the other only.
+        one.try_grow(1).unwrap();
+        let one = std::thread::spawn(move || one.try_grow(9).map(|()| one)).join().unwrap().unwrap();
+        assert_eq!(own.state().copies.of_others(usize::MAX), 310_000_001);
+        // 620 MB held, twice 310 MB copied.
+        two.try_grow(10).unwrap_err();
+        drop(one);
+        two.try_grow(10).unwrap();
+    }
+
+    #[test]
+    fn below_what_a_process_may_take_beside_the_limit_copies_do_not_count() {
+        let (_, pool) = pool(BEYOND_LIMIT_BYTES);
+        let join = holder("HashJoinInput", &pool);
+        (0..16).for_each(|_| join.try_grow(BEYOND_LIMIT_BYTES / 16).unwrap());
+        join.try_grow(1).unwrap_err();
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Queries within a limit of memory: what spills, what is refused and how, what is left behind.
 
+mod copies;
 mod folder;
 mod joins;
 mod limits;
