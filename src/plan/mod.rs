@@ -9,3 +9,4 @@ pub mod join_filter;
 pub mod statistics;
 pub mod subquery;
 pub mod truth;
+mod yielding;
