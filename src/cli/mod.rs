@@ -8,6 +8,7 @@ mod output;
 mod report;
 mod run;
 mod script;
+mod secrets;
 mod shell;
 mod supervise;
 

@@ -32,7 +32,7 @@ struct Watched {
 
 fn submit(graph: TaskGraph, engine: Engine, context: TaskContext) -> Watched {
     let (every, records) = mpsc::unbounded_channel();
-    let observers = Observers { every: Some(every), live: None };
+    let observers = Observers { every: vec![every], ..Observers::default() };
     let options = JobOptions { engine, results: Results::Gathered, observers };
     Watched { job: Job::submit(graph, Arc::new(context), options), records }
 }
