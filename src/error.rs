@@ -191,6 +191,23 @@ impl Error {
         }
     }
 
+    /// Where in a job a defect of this program came to light. Errors that are about the query or its data are in
+    /// its words, and stages are none of them.
+    pub fn defect_place(&self) -> Option<String> {
+        let source = match self {
+            Self::Statement(statement) => statement.source.as_ref()?,
+            Self::Engine(source) => source,
+            Self::Usage { .. }
+            | Self::Io { .. }
+            | Self::BrokenPipe
+            | Self::Interrupted { .. }
+            | Self::Timeout { .. }
+            | Self::Internal { .. } => return None,
+        };
+        let is_defect = matches!(source.find_root(), DataFusionError::Internal(_));
+        is_defect.then(|| TaskFailure::of(source).map(TaskFailure::place))?
+    }
+
     /// The process's exit code: 2 for usage, 128 + signal, 0 for a closed pipe, 1 for the rest.
     pub fn exit_code(&self) -> u8 {
         match self {

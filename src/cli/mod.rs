@@ -5,6 +5,7 @@ mod data;
 mod execute;
 mod graph;
 mod output;
+mod record;
 mod report;
 mod run;
 mod script;

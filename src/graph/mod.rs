@@ -17,7 +17,7 @@ mod validate;
 mod walk;
 
 pub use builder::{EdgeSpec, GraphBuilder};
-pub use display::{GraphFormat, Notes};
+pub use display::{Drawing, GraphFormat, Notes};
 pub use edge::{Edge, EdgeKind, Transport};
 pub use id::{EdgeId, StageId, TaskId};
 pub use leaf::{EdgeExec, EdgeReader};

@@ -70,9 +70,7 @@ use datafusion::physical_plan::{
     ExecutionPlan, ExecutionPlanProperties, Partitioning, replace_children_if_necessary,
 };
 
-use crate::graph::{
-    EdgeExec, EdgeKind, EdgeSpec, GraphBuilder, NamedExec, RECURSIVE_TERM, TaskGraph, nodes,
-};
+use crate::graph::{EdgeExec, EdgeKind, EdgeSpec, GraphBuilder, NamedExec, RECURSIVE_TERM, TaskGraph, nodes};
 
 /// Cuts a finished physical plan into stages. The graph's plans take the place of the plan, which must not be
 /// executed as well: they share state.

@@ -12,6 +12,7 @@ mod memory;
 mod messages;
 mod params;
 mod peak;
+mod record;
 mod streaming;
 
 use std::ffi::OsStr;
