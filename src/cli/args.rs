@@ -117,10 +117,10 @@ struct Shared {
     /// What runs queries: local, inline or stock
     #[arg(long, global = true, value_name = "ENGINE", hide_possible_values = true, value_parser = engines())]
     engine: Option<String>,
-    /// Write what each stage and task did to this file, as JSON
+    /// Write down in this file what stages and tasks did
     #[arg(long, global = true, value_name = "FILE")]
     record: Option<PathBuf>,
-    /// Write what each thread did when to this file, for Perfetto
+    /// Write down in this file what each thread did when
     #[arg(long, global = true, value_name = "FILE")]
     trace: Option<PathBuf>,
     /// Say nothing but errors on standard error
