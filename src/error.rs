@@ -18,7 +18,7 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 
 pub use resources::{OUT_OF_MEMORY, Refusal, is_out_of_memory};
-pub use task::{TaskFailure, panic_message, panicked};
+pub use task::{OperatorFailure, TaskFailure, panic_message, panicked};
 
 /// Result of everything in this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -189,6 +189,23 @@ impl Error {
             io::ErrorKind::BrokenPipe => Self::BrokenPipe,
             _ => Self::io("write", path, source),
         }
+    }
+
+    /// Where in a job a defect of this program came to light. Errors that are about the query or its data are in
+    /// its words, and stages are none of them.
+    pub fn defect_place(&self) -> Option<String> {
+        let source = match self {
+            Self::Statement(statement) => statement.source.as_ref()?,
+            Self::Engine(source) => source,
+            Self::Usage { .. }
+            | Self::Io { .. }
+            | Self::BrokenPipe
+            | Self::Interrupted { .. }
+            | Self::Timeout { .. }
+            | Self::Internal { .. } => return None,
+        };
+        let is_defect = matches!(source.find_root(), DataFusionError::Internal(_));
+        is_defect.then(|| TaskFailure::of(source).map(TaskFailure::place))?
     }
 
     /// The process's exit code: 2 for usage, 128 + signal, 0 for a closed pipe, 1 for the rest.

@@ -1,5 +1,6 @@
 //! Wires the floors together; the only thing that runs a plan.
 
+mod analyze;
 pub mod blocking;
 mod copy;
 mod describe;
@@ -33,6 +34,7 @@ use datafusion::sql::parser::Statement as Ast;
 
 use sqlparser::ast::ObjectName;
 
+use crate::config::QueryOptions;
 use crate::error::{Result, StatementError, is_out_of_memory};
 use crate::frontend::functions;
 use crate::frontend::sql::{Functions, Names, Params, Statement, diagnose};
@@ -46,6 +48,7 @@ use crate::plan::order::LastingOrder;
 use crate::plan::statistics::with_exact_statistics;
 use crate::plan::subquery::NullableScalarSubqueries;
 use crate::plan::truth::ThreeValued;
+use crate::scheduler::event::Observers;
 use crate::source::file::has_virtual_filename;
 use crate::source::{ExternalTables, Files, Lookup, Narrowed};
 
@@ -132,6 +135,17 @@ impl Session {
     /// The memory and temporary files that the session's queries may take.
     pub fn resources(&self) -> &Arc<Resources> {
         &self.resources
+    }
+
+    /// Tells these of all that happens in the jobs that the session runs from now on. Those before them are told
+    /// nothing more of new jobs.
+    pub fn observe(&self, observers: Observers) {
+        self.context.state_ref().write().config_mut().set_extension(Arc::new(observers));
+    }
+
+    /// Our own settings as they are now.
+    pub fn query_options(&self) -> QueryOptions {
+        engine::options(self.context.state().config())
     }
 
     /// The functions by kind, for the checks that come before planning.

@@ -12,6 +12,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, Value
 
 use super::data::Data;
 use super::graph::Drawing;
+use super::record::Files;
 use crate::config::{self, ColorChoice, EngineKind};
 use crate::error::{Error, Result};
 use crate::frontend::sql::Params;
@@ -116,6 +117,12 @@ struct Shared {
     /// What runs queries: local, inline or stock
     #[arg(long, global = true, value_name = "ENGINE", hide_possible_values = true, value_parser = engines())]
     engine: Option<String>,
+    /// Write down in this file what stages and tasks did
+    #[arg(long, global = true, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// Write down in this file what each thread did when
+    #[arg(long, global = true, value_name = "FILE")]
+    trace: Option<PathBuf>,
     /// Say nothing but errors on standard error
     #[arg(short, long, global = true)]
     quiet: bool,
@@ -168,6 +175,8 @@ pub(super) struct Args {
     pub(super) session: SessionOptions,
     /// The time that a statement may take.
     pub(super) timeout: Option<Duration>,
+    /// Where to write down what happens.
+    pub(super) files: Files,
     pub(super) quiet: bool,
     pub(super) color: ColorChoice,
 }
@@ -249,6 +258,7 @@ fn mean(cli: Cli, matches: &ArgMatches) -> Result<Args> {
         max_rows: shared.max_rows,
         session,
         timeout: shared.timeout.as_deref().map(duration).transpose()?,
+        files: Files { record: shared.record, trace: shared.trace },
         quiet: shared.quiet,
         color: color(shared.color),
     })

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::StreamExt;
 
 use super::output::Output;
+use super::record::Book;
 use super::shell::items::{Item, Items};
 use super::shell::meta::{Act, Meta};
 use super::supervise::Stop;
@@ -26,6 +27,8 @@ pub(super) struct Desk {
     pub(super) timer: bool,
     /// The time that a statement may take.
     pub(super) timeout: Option<Duration>,
+    /// Where what happens is written down, if anybody wants it.
+    pub(super) book: Option<Book>,
     /// Whether somebody reads along: then each result is followed by its count.
     pub(super) is_shell: bool,
 }
@@ -44,7 +47,11 @@ pub(super) enum Done {
 impl Desk {
     /// Runs one statement and writes its outcome, in the time that it may take.
     pub(super) async fn run(&self, raw: &RawStatement, stop: &Stop) -> Result<Done> {
-        self.in_time(self.run_to_its_end(raw, stop)).await
+        let work = self.in_time(self.run_to_its_end(raw, stop));
+        match &self.book {
+            None => work.await,
+            Some(book) => book.entry(raw, self.session.query_options(), work).await,
+        }
     }
 
     /// Waits for the work of a statement, as long as it may take.

@@ -1,18 +1,15 @@
 //! `query graph`: draws the graphs of a script's queries, and runs of the rest only what later queries are planned by.
 
-use std::fs::File;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::execute::{Desk, Done};
-use super::output::special;
+use super::output::write_whole;
 use super::run::print;
 use super::shell::items::Items;
 use super::supervise::Stop;
 use crate::error::{Error, Place, Result};
 use crate::frontend::sql::{Functions, RawStatement, Statement};
 use crate::graph::{GraphFormat, Notes};
-use crate::output::staging::Staging;
 use crate::session::Outcome;
 
 /// The form and the place of graphs.
@@ -113,19 +110,8 @@ impl Drawing {
         }
         match &self.file {
             Some(_) if stop.is_set() => Err(Error::BrokenPipe),
-            Some(path) if self.count > 0 => write(path, &self.text),
+            Some(path) if self.count > 0 => write_whole(path, self.text.as_bytes()),
             Some(_) | None => Ok(()),
         }
     }
-}
-
-/// Puts a text into a file, all of it or nothing; devices and pipes are written as they are.
-fn write(path: &Path, text: &str) -> Result<()> {
-    let failed = |source: io::Error| Error::write(path, source);
-    if let Some(mut file) = special(path)? {
-        return file.write_all(text.as_bytes()).map_err(failed);
-    }
-    let staging = Staging::beside(path)?;
-    File::create(staging.path()).and_then(|mut file| file.write_all(text.as_bytes())).map_err(failed)?;
-    staging.commit()
 }

@@ -5,9 +5,11 @@ mod data;
 mod execute;
 mod graph;
 mod output;
+mod record;
 mod report;
 mod run;
 mod script;
+mod secrets;
 mod shell;
 mod supervise;
 

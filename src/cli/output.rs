@@ -198,7 +198,7 @@ impl Results {
 ///
 /// # Errors
 /// A folder.
-pub(super) fn special(path: &Path) -> Result<Option<File>> {
+fn special(path: &Path) -> Result<Option<File>> {
     let failed = |source| Error::io("write", path, source);
     let Ok(meta) = fs::metadata(path) else { return Ok(None) };
     let kind = meta.file_type();
@@ -209,6 +209,17 @@ pub(super) fn special(path: &Path) -> Result<Option<File>> {
         return File::options().write(true).open(path).map(Some).map_err(failed);
     }
     Ok(None)
+}
+
+/// Puts a document into a file, all of it or nothing; devices and pipes are written as they are.
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let failed = |source: io::Error| Error::write(path, source);
+    if let Some(mut file) = special(path)? {
+        return file.write_all(bytes).map_err(failed);
+    }
+    let staging = Staging::beside(path)?;
+    File::create(staging.path()).and_then(|mut file| file.write_all(bytes)).map_err(failed)?;
+    staging.commit()
 }
 
 fn unknown_format(path: &Path, setting: &str) -> Error {

@@ -55,7 +55,9 @@ impl Reporter {
     fn render(self, error: &Error) -> String {
         let message = cut(error.to_string());
         let (title, details) = message.split_once('\n').unwrap_or((&message, ""));
-        let details = details.lines().filter(|line| !line.trim().is_empty());
+        let details = details.lines().filter(|line| !line.trim().is_empty()).map(str::to_string);
+        let details = details.chain(error.defect_place().map(|place| format!("in {place}")));
+        let details: Vec<_> = details.collect();
         let (statement, help) = match error {
             Error::Statement(statement) => {
                 (Some(statement.as_ref()), statement.help.iter().map(|help| cut(help.clone())).collect())
@@ -73,7 +75,7 @@ impl Reporter {
         let title = Level::ERROR.primary_title(title);
         match statement.and_then(Shown::of) {
             Some(shown) => {
-                let notes = details.map(|line| Level::NOTE.message(line));
+                let notes = details.iter().map(|line| Level::NOTE.message(line));
                 let helps = help.iter().map(|line| Level::HELP.message(line));
                 let group = match shown.is_cut {
                     true => title.element(shown.origin()).element(shown.snippet()),
@@ -83,7 +85,7 @@ impl Reporter {
                 self.renderer().render(&[group])
             }
             None => {
-                let notes = details.map(|line| Level::NOTE.secondary_title(line));
+                let notes = details.iter().map(|line| Level::NOTE.secondary_title(line));
                 let helps = help.iter().map(|line| Level::HELP.secondary_title(line));
                 let groups: Vec<_> =
                     std::iter::once(title).chain(notes).chain(helps).map(Group::with_title).collect();

@@ -12,6 +12,7 @@ use super::args::Args;
 use super::execute::{Desk, Next, Queue};
 use super::graph::Drawing;
 use super::output::Output;
+use super::record::Book;
 use super::report::Reporter;
 use super::shell::items::{Item, Items};
 use super::supervise::{self, Ended, Signals, Stop, cleanup_time_max, panicked, supervise};
@@ -27,6 +28,7 @@ pub(super) fn main(args: Args, fit_allocator: fn(usize), reporter: Reporter) -> 
             let resources = Arc::clone(job.desk.session.resources());
             fit_allocator(resources.memory_bytes());
             let stop = Stop::default();
+            let book = job.desk.book.clone();
             #[expect(clippy::disallowed_methods, reason = "a statement's driver is no task of a query")]
             let work = workers.spawn(job.run(reporter, stop.clone()));
             let say = |signal: supervise::Signal| {
@@ -35,13 +37,22 @@ pub(super) fn main(args: Args, fit_allocator: fn(usize), reporter: Reporter) -> 
                 reporter.silence();
             };
             let ended = supervisor.block_on(supervise(work, &mut signals, &stop, say, cleanup_time_max));
-            workers.shutdown_background();
-            // Tasks that have not ended yet cannot make files any more.
-            resources.close();
-            match ended {
+            let code = match ended {
                 Ended::Done(code) => code,
                 Ended::Panicked(error) => reporter.fail(&error),
                 Ended::Stopped { signal, is_gone: _ } => signal.error().exit_code(),
+            };
+            let closed = book.map_or(Ok(()), |book| book.close(code));
+            workers.shutdown_background();
+            // Tasks that have not ended yet cannot make files any more.
+            resources.close();
+            match closed {
+                Err(error) if code == 0 => reporter.fail(&error),
+                Err(error) => {
+                    reporter.fail(&error);
+                    code
+                }
+                Ok(()) => code,
             }
         }
         Err(error) => reporter.fail(&error),
@@ -81,6 +92,7 @@ fn prepare(mut args: Args) -> Result<Prepared> {
         check_takes_one(&session, &mut scripts)?;
     }
     scripts.splice(0..0, first);
+    let book = Book::open(args.files, &session)?;
     let desk = Desk {
         session: Arc::new(session),
         params: Arc::new(args.params),
@@ -88,6 +100,7 @@ fn prepare(mut args: Args) -> Result<Prepared> {
         quiet: args.quiet,
         timer: false,
         timeout: args.timeout,
+        book,
         is_shell: false,
     };
     Ok(Prepared {
@@ -150,7 +163,12 @@ impl Job {
                     reporter.note(&text);
                     Ok(())
                 }
-                Err(error) => Err(error),
+                Err(error) => {
+                    if let Some(book) = &self.desk.book {
+                        book.fail(&error);
+                    }
+                    Err(error)
+                }
             };
             if let Err(error) = done {
                 code = reporter.fail(&error);

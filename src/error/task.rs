@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 
 use datafusion::error::DataFusionError;
 
@@ -19,6 +20,8 @@ pub struct TaskFailure {
     pub task: usize,
     /// How many tasks the stage has.
     pub tasks: usize,
+    /// The operator of the stage that the error comes from, where it is known.
+    pub operator: Option<Arc<str>>,
     source: DataFusionError,
 }
 
@@ -33,15 +36,31 @@ impl TaskFailure {
     ) -> DataFusionError {
         match find::<Self>(&source) {
             Some(_) => source,
-            None => DataFusionError::External(Box::new(Self { stage, op, task, tasks, source })),
+            None => {
+                let operator = find::<OperatorFailure>(&source).map(|failure| Arc::clone(&failure.operator));
+                DataFusionError::External(Box::new(Self { stage, op, task, tasks, operator, source }))
+            }
         }
+    }
+}
+
+impl TaskFailure {
+    /// Where it happened, in words.
+    pub fn place(&self) -> String {
+        let Self { stage, op, task, tasks, operator, source: _ } = self;
+        let operator = operator.as_ref().map(|operator| format!(", {operator}")).unwrap_or_default();
+        format!("stage {stage} ({op}), task {} of {tasks}{operator}", task + 1)
+    }
+
+    /// The failure that an error tells of, if it comes from a task.
+    pub fn of<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Self> {
+        find(error)
     }
 }
 
 impl fmt::Display for TaskFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { stage, op, task, tasks, source } = self;
-        write!(f, "task {} of {tasks} of stage {stage} ({op}): {source}", task + 1)
+        write!(f, "{}: {}", self.place(), self.source)
     }
 }
 
@@ -51,9 +70,42 @@ impl StdError for TaskFailure {
     }
 }
 
-/// The error that a panic of an operator becomes.
-pub fn panicked(panic: &(dyn Any + Send)) -> DataFusionError {
-    DataFusionError::Internal(panic_message(panic))
+/// An error with the operator that it comes from.
+#[derive(Debug)]
+pub struct OperatorFailure {
+    operator: Arc<str>,
+    source: DataFusionError,
+}
+
+impl OperatorFailure {
+    /// Marks an error on its way up. One that comes from an operator below, or from another task, is marked already.
+    pub fn mark(operator: &Arc<str>, source: DataFusionError) -> DataFusionError {
+        if find::<Self>(&source).is_some() || find::<TaskFailure>(&source).is_some() {
+            return source;
+        }
+        DataFusionError::External(Box::new(Self { operator: Arc::clone(operator), source }))
+    }
+}
+
+impl fmt::Display for OperatorFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.source.fmt(f)
+    }
+}
+
+impl StdError for OperatorFailure {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// The error that a panic becomes, with the operator that it came from.
+pub fn panicked(panic: &(dyn Any + Send), operator: Option<&Arc<str>>) -> DataFusionError {
+    let error = DataFusionError::Internal(panic_message(panic));
+    match operator {
+        Some(operator) => OperatorFailure::mark(operator, error),
+        None => error,
+    }
 }
 
 /// What a panic said.

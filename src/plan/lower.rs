@@ -25,6 +25,10 @@
 //! that nodes below its edge take from nodes above it: those listed below, at any depth, without those that are
 //! made there. A filter in the list too many could do no harm: ids are unique, and a join asks for its own.
 //!
+//! # Names
+//! Every operator of a stage is in a [`NamedExec`], so that an error says which of them it comes from. Those of a
+//! recursive term are not: the node above them makes them anew.
+//!
 //! # Nodes that run their children in a way of their own
 //! - `RecursiveQueryExec` executes its recursive term anew every round, with fresh state. Nothing is cut in it; the
 //!   static term, executed once, is cut as usual. A work table is found by its name when the node is rebuilt.
@@ -68,7 +72,7 @@ use datafusion::physical_plan::{
 };
 
 use super::yielding::yielding;
-use crate::graph::{EdgeExec, EdgeKind, EdgeSpec, GraphBuilder, RECURSIVE_TERM, TaskGraph, nodes};
+use crate::graph::{EdgeExec, EdgeKind, EdgeSpec, GraphBuilder, NamedExec, RECURSIVE_TERM, TaskGraph, nodes};
 
 /// Cuts a finished physical plan into stages. The graph's plans take the place of the plan, which must not be
 /// executed as well: they share state.
@@ -156,14 +160,14 @@ impl Lowering<'_> {
         }
         // Nothing to replace, but some leaves would be made anew all the same.
         if lowered.is_empty() {
-            return Ok(node);
+            return Ok(NamedExec::around(node));
         }
         let is_shown = is_shown || node.is::<AnalyzeExec>();
         let children = lowered.into_iter().enumerate().map(|(at, child)| {
             if is_apart(&node, at, &child) { self.gathered(child, is_shown) } else { Ok(child) }
         });
         let children = children.collect::<Result<_>>()?;
-        replace_children_if_necessary(node, children).map(yielding)
+        Ok(NamedExec::around(yielding(replace_children_if_necessary(node, children)?)))
     }
 
     /// Ends a stage; gives the leaf for the next.
@@ -176,7 +180,7 @@ impl Lowering<'_> {
         spec.consumed = consumed(&input)?;
         spec.shows_producer = is_shown;
         let stage = self.builder.stage(input)?;
-        Ok(self.builder.edge(stage, spec)?)
+        Ok(NamedExec::around(self.builder.edge(stage, spec)?))
     }
 
     /// A Gather where the plan has no node: a child that its parent would run by itself.
@@ -249,7 +253,7 @@ impl Cut {
 /// The single partition of an input, with what a node that is no edge would have done to it.
 fn passed(input: Arc<dyn ExecutionPlan>, cut: &Cut) -> Result<Arc<dyn ExecutionPlan>> {
     Ok(match cut.spec.fetch {
-        Some(fetch) => Arc::new(GlobalLimitExec::new(input, 0, Some(fetch))),
+        Some(fetch) => NamedExec::around(Arc::new(GlobalLimitExec::new(input, 0, Some(fetch)))),
         None => input,
     })
 }

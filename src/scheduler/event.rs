@@ -1,15 +1,20 @@
 //! What happens in a job, for whoever wants to know.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{broadcast, mpsc};
 
+use super::job::JobId;
+use super::measure::{JobShape, Measured};
 use super::state::{Outcome, Status, TaskEnd};
 use crate::graph::{EdgeId, StageId, TaskId};
 
 /// Something that happened in a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
+    /// In which job.
+    pub job: JobId,
     /// When, since the job was submitted.
     pub at: Duration,
     /// What.
@@ -19,23 +24,34 @@ pub struct Record {
 /// What can happen in a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
+    /// The job was made, at this time. The first record of a job; told to those only who get every record.
+    Submitted(Instant, Arc<JobShape>),
     /// The tasks of a stage were started.
     StageStarted(StageId),
     /// A task was first run, on a worker.
     TaskStarted(TaskId, Worker),
-    /// A task came to its end, having handed on so many rows and bytes.
+    /// A task was run for a while, and let go of its thread. Told only if it was asked for.
+    Polled(TaskId, Worker, Poll),
+    /// A task has failed.
+    Failed(TaskId, Arc<Failure>),
+    /// A task came to its end.
     TaskEnded(TaskId, TaskEnd, Volume),
     /// The tasks of a stage were told to stop: nobody wants their rows any more.
     StageStopped(StageId),
+    /// What the operators of a stage have counted; told before the stage's end, to those only who get every record.
+    Measured(StageId, Arc<Measured>),
     /// The last task of a stage has ended.
     StageEnded(StageId, Status),
     /// An edge has written a batch of so many bytes to disk.
     Spilled(EdgeId, usize),
+    /// The most memory, in bytes, that the job has held at a time; told before the job's end, to those only who get
+    /// every record.
+    PeakMemory(usize),
     /// Nothing of the job runs any more.
     JobEnded(Outcome),
 }
 
-/// Rows and their size in memory.
+/// What a task has handed on, and the time that it took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Volume {
     /// Rows.
@@ -44,6 +60,28 @@ pub struct Volume {
     pub bytes: u64,
     /// Batches.
     pub batches: u64,
+    /// The time that it had a thread; measured for those only who get every record.
+    pub busy: Duration,
+}
+
+/// One turn of a task on a thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Poll {
+    /// How long it took; it ended when the record says.
+    pub took: Duration,
+    /// Rows that the task has handed on until now.
+    pub rows: u64,
+    /// Bytes that the job holds now.
+    pub memory: usize,
+}
+
+/// Why a task failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The operator that the error comes from, where it is known.
+    pub operator: Option<Arc<str>>,
+    /// The engine's words.
+    pub message: String,
 }
 
 /// A thread that polls tasks, by its number in the process.
@@ -53,16 +91,23 @@ pub struct Worker(pub u32);
 /// Where records of what happens go.
 #[derive(Debug, Clone, Default)]
 pub struct Observers {
-    /// Gets every record, in order.
-    pub every: Option<mpsc::UnboundedSender<Record>>,
+    /// Get every record, in order.
+    pub every: Vec<mpsc::UnboundedSender<Record>>,
     /// May miss some when it is slow: for live views.
     pub live: Option<broadcast::Sender<Record>>,
+    /// Whether each poll of a task is a record as well.
+    pub polls: bool,
 }
 
 impl Observers {
     /// Whether anybody listens.
     pub fn any(&self) -> bool {
-        self.every.is_some() || self.live.is_some()
+        self.live.is_some() || self.measure()
+    }
+
+    /// Whether somebody gets every record, for whom times and memory are measured.
+    pub(super) fn measure(&self) -> bool {
+        !self.every.is_empty()
     }
 
     /// Tells all of them. Those that have gone are told in vain.
@@ -70,8 +115,11 @@ impl Observers {
         if let Some(live) = &self.live {
             let _ = live.send(record.clone());
         }
-        if let Some(every) = &self.every {
-            let _ = every.send(record);
+        if let Some((last, others)) = self.every.split_last() {
+            for every in others {
+                let _ = every.send(record.clone());
+            }
+            let _ = last.send(record);
         }
     }
 }

@@ -1,37 +1,42 @@
 //! One run of a graph: carries out what the state machine decides.
 
+mod task;
+
 use std::fmt;
-use std::future::poll_fn;
-use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::ExecutionPlan;
 use futures::{FutureExt, Stream, StreamExt};
 
-use super::event::{Observers, Record, Volume, What};
-use super::exchange::{Control, Exchange, Reader, Sender};
+use super::event::{Observers, Record, What};
+use super::exchange::{Control, Exchange, Reader};
 use super::inline::Step;
-use super::state::{Action, Event, Outcome, State, TaskEnd};
+use super::measure::{JobShape, Measured, operators};
+use super::state::{Action, Event, Outcome, State, Status};
+use super::watch::{Gauge, watched};
 use super::{Engine, Stopper};
-use crate::error::{TaskFailure, panicked};
-use crate::graph::{EdgeId, EdgeReader, Op, StageId, TaskGraph, TaskId};
-
-/// Batches after which a task lets others on its thread go on. Waiting for a full queue does so as well.
-const BATCHES_PER_TURN: u32 = 8;
+use crate::graph::{EdgeId, EdgeReader, Op, Stage, StageId, TaskGraph, TaskId};
 
 /// A job's number in this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId(u64);
 
 static JOBS: AtomicU64 = AtomicU64::new(1);
+
+impl JobId {
+    /// The number.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+}
 
 impl fmt::Display for JobId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -66,6 +71,8 @@ pub struct Job {
     submitted: Instant,
     engine: Engine,
     observers: Observers,
+    /// The memory that all of it holds, if somebody wants to know.
+    memory: Option<Arc<Gauge>>,
     context: Arc<TaskContext>,
     stages: Vec<StageRun>,
     exchanges: Vec<Arc<Exchange>>,
@@ -79,6 +86,22 @@ struct StageRun {
     partitions: usize,
     /// The edges that read it; none for the root.
     outputs: Vec<EdgeId>,
+    context: Arc<TaskContext>,
+    /// The memory that its operators hold, if somebody wants to know.
+    memory: Option<Arc<Gauge>>,
+}
+
+impl StageRun {
+    /// `job`: what the whole job's memory is counted by, if it is.
+    fn new(stage: &Stage, context: &Arc<TaskContext>, job: Option<&Arc<Gauge>>) -> Self {
+        let memory = job.map(|_| Arc::new(Gauge::default()));
+        let context = match (&memory, job) {
+            (Some(own), Some(job)) => watched(context, vec![Arc::clone(own), Arc::clone(job)]),
+            _ => Arc::clone(context),
+        };
+        let Stage { op, partitions, outputs, .. } = stage;
+        Self { op: *op, partitions: *partitions, outputs: outputs.clone(), context, memory }
+    }
 }
 
 /// What changes while a job runs.
@@ -93,6 +116,20 @@ impl Job {
     /// A job that waits for somebody to read its results. The graph's plans are good for this run only.
     pub fn submit(graph: TaskGraph, context: Arc<TaskContext>, options: JobOptions) -> Arc<Self> {
         let JobOptions { engine, results, observers } = options;
+        let id = JobId(JOBS.fetch_add(1, Ordering::Relaxed));
+        let submitted = Instant::now();
+        let memory = observers.measure().then(|| Arc::new(Gauge::default()));
+        if observers.measure() {
+            let what = What::Submitted(submitted, Arc::new(JobShape::of(&graph)));
+            observers.tell(Record { job: id, at: Duration::ZERO, what });
+        }
+        let stage = |stage| StageRun::new(stage, &context, memory.as_ref());
+        let stages: Vec<_> = graph.stages().iter().map(stage).collect();
+        // What edges hold is the job's, and no stage's.
+        let context = match &memory {
+            Some(memory) => watched(&context, vec![Arc::clone(memory)]),
+            None => context,
+        };
         Arc::new_cyclic(|job: &Weak<Self>| {
             let control = || Box::new(Signals(Weak::clone(job))) as Box<dyn Control>;
             let root = graph.stage(graph.root());
@@ -109,18 +146,14 @@ impl Job {
             }
             let partitions = if is_gathered { 1 } else { root.partitions };
             let state = State::new(&graph, partitions);
-            let stage = |stage: &crate::graph::Stage| StageRun {
-                op: stage.op,
-                partitions: stage.partitions,
-                outputs: stage.outputs.clone(),
-            };
             Self {
-                id: JobId(JOBS.fetch_add(1, Ordering::Relaxed)),
-                submitted: Instant::now(),
+                id,
+                submitted,
                 engine,
                 observers,
+                memory,
                 context,
-                stages: graph.stages().iter().map(stage).collect(),
+                stages,
                 exchanges,
                 results,
                 control: Mutex::new(Controlled {
@@ -181,11 +214,19 @@ impl Job {
                     control.tasks[stage.index()].iter().for_each(Stopper::stop);
                 }
                 Action::Over(stage, status) => {
-                    self.tell(|| What::StageEnded(stage, status));
+                    let plan = control.plans[stage.index()].take();
+                    self.tell_end(stage, status, plan.as_ref());
                     control.tasks[stage.index()].clear();
-                    over.extend(control.plans[stage.index()].take());
+                    over.extend(plan);
                 }
                 Action::Finish(outcome) => {
+                    let skipped = (0..self.stages.len()).map(StageId::new);
+                    for stage in skipped.filter(|stage| control.state.status(*stage) == Status::Skipped) {
+                        self.tell_end(stage, Status::Skipped, control.plans[stage.index()].as_ref());
+                    }
+                    if let Some(memory) = &self.memory {
+                        self.tell(|| What::PeakMemory(memory.peak()));
+                    }
                     self.tell(|| What::JobEnded(outcome));
                     over.extend(control.plans.iter_mut().filter_map(Option::take));
                     if outcome == Outcome::Cancelled {
@@ -212,7 +253,7 @@ impl Job {
 
     fn start(self: &Arc<Self>, stage: StageId) -> Vec<Stopper> {
         let spawn = |partition| {
-            let task = task(Arc::clone(self), TaskId { stage, partition });
+            let task = task::run(Arc::clone(self), TaskId { stage, partition });
             self.engine.spawn(task.boxed())
         };
         (0..self.stages[stage.index()].partitions).map(spawn).collect()
@@ -220,8 +261,17 @@ impl Job {
 
     fn tell(&self, what: impl FnOnce() -> What) {
         if self.observers.any() {
-            self.observers.tell(Record { at: self.submitted.elapsed(), what: what() });
+            self.observers.tell(Record { job: self.id, at: self.submitted.elapsed(), what: what() });
         }
+    }
+
+    /// Tells that a stage is over, and what its operators have counted.
+    fn tell_end(&self, stage: StageId, status: Status, plan: Option<&Arc<dyn ExecutionPlan>>) {
+        if let (Some(memory), Some(plan)) = (&self.stages[stage.index()].memory, plan) {
+            let measured = Measured { operators: operators(plan), memory_peak: memory.peak() };
+            self.tell(|| What::Measured(stage, Arc::new(measured)));
+        }
+        self.tell(|| What::StageEnded(stage, status));
     }
 
     /// The exchanges that a stage's rows go to.
@@ -263,113 +313,6 @@ impl Control for Signals {
     fn spilled(&self, edge: Option<EdgeId>, bytes: usize) {
         if let (Some(job), Some(edge)) = (self.0.upgrade(), edge) {
             job.tell(|| What::Spilled(edge, bytes));
-        }
-    }
-}
-
-/// Says that a task has ended, also when it is dropped before its end.
-struct Ending {
-    job: Arc<Job>,
-    task: TaskId,
-    end: TaskEnd,
-    volume: Volume,
-}
-
-impl Ending {
-    fn is(&mut self, end: TaskEnd) {
-        self.end = end;
-    }
-}
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        let Self { job, task, end, volume } = self;
-        job.tell(|| What::TaskEnded(*task, *end, *volume));
-        job.on(Event::Ended(*task, *end));
-    }
-}
-
-/// One task. That it has ended is said, and known to its readers, also when it is dropped before it first runs.
-fn task(job: Arc<Job>, task: TaskId) -> impl Future<Output = ()> + Send {
-    let senders = job.outputs(task.stage).into_iter().map(|output| Sender::new(output, task.partition));
-    let mut senders: Vec<_> = senders.collect();
-    let mut ending = Ending { job, task, end: TaskEnd::Stopped, volume: Volume::default() };
-    async move {
-        let job = Arc::clone(&ending.job);
-        job.tell(|| What::TaskStarted(task, job.engine.worker()));
-        let pumped = pump(&job, task, &mut senders, &mut ending.volume);
-        // A panic of an operator is the task's error.
-        let pumped = AssertUnwindSafe(pumped).catch_unwind().await;
-        let pumped = pumped.unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
-        match pumped {
-            Ok(()) => ending.is(TaskEnd::Done),
-            Err(error) => {
-                let StageRun { op, partitions, .. } = job.stages[task.stage.index()];
-                let stage = task.stage.index();
-                fail(senders, TaskFailure::locate(stage, op.name(), task.partition, partitions, error));
-                ending.is(TaskEnd::Failed);
-            }
-        }
-    }
-}
-
-/// Takes a task's rows to those who read them.
-async fn pump(job: &Arc<Job>, task: TaskId, senders: &mut Vec<Sender>, volume: &mut Volume) -> Result<()> {
-    let plan = job.control().plans[task.stage.index()].clone();
-    let Some(plan) = plan else { return Ok(()) };
-    let mut rows = plan.execute(task.partition, Arc::clone(&job.context))?;
-    drop(plan);
-    let mut turn = 0;
-    while let Some(batch) = rows.next().await {
-        let batch = batch?;
-        volume.rows += batch.num_rows() as u64;
-        volume.batches += 1;
-        if job.observers.any() {
-            volume.bytes += batch.get_array_memory_size() as u64;
-        }
-        let mut is_wanted = false;
-        for sender in senders.iter_mut() {
-            is_wanted |= sender.send(batch.clone()).await?;
-        }
-        if !is_wanted {
-            break;
-        }
-        turn += 1;
-        if turn == BATCHES_PER_TURN || job.engine.is_inline() {
-            turn = 0;
-            yield_now(&job.engine).await;
-        }
-    }
-    drop(rows);
-    for sender in senders.drain(..) {
-        sender.finish().await?;
-    }
-    Ok(())
-}
-
-/// Hands an error on to all that read the task.
-fn fail(senders: Vec<Sender>, error: DataFusionError) {
-    let error = Arc::new(error);
-    for sender in senders {
-        sender.fail(Arc::clone(&error));
-    }
-}
-
-/// Lets other tasks go on.
-async fn yield_now(engine: &Engine) {
-    match engine {
-        Engine::Local(_) => tokio::task::yield_now().await,
-        // Tokio would wake the task only when the thread has nothing else to do.
-        Engine::Inline(_) => {
-            let mut has_yielded = false;
-            poll_fn(|cx| match std::mem::replace(&mut has_yielded, true) {
-                true => Poll::Ready(()),
-                false => {
-                    cx.waker().wake_by_ref();
-                    Poll::Pending
-                }
-            })
-            .await;
         }
     }
 }

@@ -6,9 +6,12 @@ mod exchange;
 mod inline;
 mod job;
 mod local;
+pub mod measure;
+pub mod record;
 #[cfg(test)]
 mod sketch;
 pub mod state;
+mod watch;
 
 pub use inline::Inline;
 pub use job::{Job, JobId, JobOptions, Results};

@@ -20,6 +20,7 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::{DataFrame, SessionConfig};
 
 use crate::config::{EngineKind, QueryOptions};
+use crate::graph::TaskGraph;
 use crate::plan::lower::lower;
 use crate::scheduler::event::Observers;
 use crate::scheduler::{Engine, Inline, Job, JobOptions, Results, Workers};
@@ -58,7 +59,23 @@ pub(super) fn planned(plan: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
     plan.downcast_ref::<JobExec>().map_or_else(|| Arc::clone(&plan), |job| Arc::clone(&job.plan))
 }
 
-fn options(config: &SessionConfig) -> QueryOptions {
+/// Makes a job of a graph, for the engine that the session has.
+pub(super) fn submit(
+    graph: TaskGraph,
+    context: &Arc<TaskContext>,
+    results: Results,
+    observers: Observers,
+) -> Result<Arc<Job>> {
+    let engine = engine(context.session_config())?;
+    Ok(Job::submit(graph, Arc::clone(context), JobOptions { engine, results, observers }))
+}
+
+/// Who listens to a session's jobs.
+pub(super) fn observers(config: &SessionConfig) -> Observers {
+    config.get_extension::<Observers>().map(|observers| observers.as_ref().clone()).unwrap_or_default()
+}
+
+pub(super) fn options(config: &SessionConfig) -> QueryOptions {
     config.options().extensions.get::<QueryOptions>().cloned().unwrap_or_default()
 }
 
@@ -88,10 +105,7 @@ struct JobExec {
 
 impl JobExec {
     fn submit(&self, context: &Arc<TaskContext>, results: Results) -> Result<Arc<Job>> {
-        let graph = lower(Arc::clone(&self.plan))?;
-        let engine = engine(context.session_config())?;
-        let options = JobOptions { engine, results, observers: Observers::default() };
-        Ok(Job::submit(graph, Arc::clone(context), options))
+        submit(lower(Arc::clone(&self.plan))?, context, results, observers(context.session_config()))
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -36,22 +35,23 @@ impl Session {
         Ok(lower(engine::planned(physical))?)
     }
 
-    /// The answer to `EXPLAIN GRAPH`: the graph as a titled text.
+    /// The answer to `EXPLAIN GRAPH` and `EXPLAIN ANALYZE GRAPH`: the graph as a titled text.
     pub(super) async fn explained_graph(
         &self,
         statement: &Statement,
         params: &Params,
         of: GraphOf,
     ) -> Result<SendableRecordBatchStream> {
-        match of {
-            GraphOf::Plan => {}
+        let text = match of {
+            GraphOf::Plan => self.graph(statement, params).await?.draw(GraphFormat::Text, &Notes::default()),
             GraphOf::Run => {
-                let what = "EXPLAIN ANALYZE GRAPH is not supported yet";
-                return Err(located(DataFusionError::NotImplemented(what.into()), statement).into());
+                let plan = params.bind(self.plan(statement, params).await?, statement)?;
+                self.analyzed(plan).await.map_err(|failure| match failure {
+                    Failure::Engine(error) => located(error, statement).into(),
+                    Failure::Own(error) => error,
+                })?
             }
-        }
-        let graph = self.graph(statement, params).await?;
-        let text = graph.draw(GraphFormat::Text, &Notes::default());
+        };
         let batch = explain::titled("task_graph", text).map_err(|error| located(error, statement))?;
         let schema = batch.schema();
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream::iter([Ok(batch)]))))

@@ -30,6 +30,7 @@ use super::data::Data;
 use super::execute::{Desk, Next, Queue};
 use super::guarded;
 use super::output::Output;
+use super::record::Book;
 use super::report::Reporter;
 use super::run::print;
 use super::supervise::{self, Ended, Signal, Signals, Stop, cleanup_time_max, supervise};
@@ -52,9 +53,13 @@ pub(super) fn main(args: Args, fit_allocator: fn(usize), reporter: Reporter) -> 
             let resources = Arc::clone(shell.desk.session.resources());
             fit_allocator(resources.memory_bytes());
             let code = shell.run();
+            let closed = shell.desk.book.as_ref().map_or(Ok(()), |book| book.close(code));
             // Tasks that have not ended yet cannot make files any more.
             resources.close();
-            code
+            match closed {
+                Ok(()) => code,
+                Err(error) => reporter.fail(&error).max(code),
+            }
         }
         Err(error) => reporter.fail(&error),
     }
@@ -84,6 +89,7 @@ impl Shell {
     fn open(args: Args) -> Result<Self> {
         let output = Output::new(&args)?;
         let session = Arc::new(Session::with_options(&args.session)?);
+        let book = Book::open(args.files.clone(), &session)?;
         let workers = supervise::workers()?;
         let (mut editor, printer) = editor(&args)?;
         let lookup = Lookup::new(Arc::clone(&session), workers.handle().clone());
@@ -96,6 +102,7 @@ impl Shell {
             quiet: args.quiet,
             timer: false,
             timeout: args.timeout,
+            book,
             is_shell: true,
         };
         let mut shell = Self {

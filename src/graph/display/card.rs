@@ -2,7 +2,6 @@
 
 use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 
-use super::Notes;
 use super::operator::{Operator, first, order, sql};
 use super::words::{counted, list, one_line};
 use crate::graph::{Edge, EdgeExec, EdgeKind, Op, Stage, TaskGraph, Transport};
@@ -55,14 +54,14 @@ pub(super) struct Arrow {
 }
 
 impl Card {
-    pub(super) fn of(stage: &Stage, notes: &Notes) -> Self {
+    pub(super) fn of(stage: &Stage) -> Self {
         let rows = rows_of(stage.plan.as_ref());
         Self {
             stage: stage.id.index(),
             op: stage.op,
             tasks: counted(stage.partitions, "task"),
             rows,
-            notes: notes.of_stage(stage.id),
+            notes: Vec::new(),
         }
     }
 }
@@ -107,7 +106,7 @@ fn rows_of(plan: &dyn ExecutionPlan) -> Vec<Row> {
 }
 
 impl Arrow {
-    pub(super) fn of(graph: &TaskGraph, edge: &Edge, notes: &Notes) -> Self {
+    pub(super) fn of(graph: &TaskGraph, edge: &Edge) -> Self {
         let keys = match edge.partitioning() {
             Partitioning::Hash(keys, _) if edge.kind == EdgeKind::Shuffle => Some(list(keys.iter().map(sql))),
             Partitioning::Range(range) if edge.kind == EdgeKind::Range => {
@@ -128,7 +127,7 @@ impl Arrow {
             order: order.map(|keys| one_line(&format!("in order of {keys}"))),
             fetch: edge.fetch.map(first),
             transport: edge.transport,
-            notes: notes.of_edge(edge.id),
+            notes: Vec::new(),
         }
     }
 

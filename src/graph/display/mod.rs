@@ -113,24 +113,51 @@ struct Picture {
     title: String,
 }
 
+/// A graph that is to be drawn, without the plans that it runs.
+pub struct Drawing(Picture);
+
 impl TaskGraph {
     /// Draws the graph with what is known of its stages and edges. Ends with a line break.
     pub fn draw(&self, format: GraphFormat, notes: &Notes) -> String {
+        self.drawing().draw(format, notes)
+    }
+
+    /// The graph's drawing, which can be finished when the plans are gone.
+    pub fn drawing(&self) -> Drawing {
         let title = format!(
             "{}, {}",
             words::counted(self.stages().len(), "stage"),
             words::counted(self.tasks(), "task")
         );
-        let picture = Picture {
-            cards: self.stages().iter().map(|stage| Card::of(stage, notes)).collect(),
-            arrows: self.edges().iter().map(|edge| Arrow::of(self, edge, notes)).collect(),
+        Drawing(Picture {
+            cards: self.stages().iter().map(Card::of).collect(),
+            arrows: self.edges().iter().map(|edge| Arrow::of(self, edge)).collect(),
             title,
-        };
-        match format {
-            GraphFormat::Text => text::draw(&picture),
-            GraphFormat::Dot => dot::draw(&picture),
-            GraphFormat::Svg => svg::draw(&picture),
+        })
+    }
+}
+
+impl Drawing {
+    /// Draws it with what is known of its stages and edges. Ends with a line break.
+    pub fn draw(mut self, format: GraphFormat, notes: &Notes) -> String {
+        let picture = &mut self.0;
+        for card in &mut picture.cards {
+            card.notes = notes.of_stage(StageId::new(card.stage));
         }
+        for (edge, arrow) in picture.arrows.iter_mut().enumerate() {
+            arrow.notes = notes.of_edge(EdgeId::new(edge));
+        }
+        match format {
+            GraphFormat::Text => text::draw(picture),
+            GraphFormat::Dot => dot::draw(picture),
+            GraphFormat::Svg => svg::draw(picture),
+        }
+    }
+}
+
+impl std::fmt::Debug for Drawing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Drawing").field(&self.0.title).finish()
     }
 }
 

@@ -1,16 +1,20 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::{MemoryPool, MemoryReservation, UnboundedMemoryPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
 use datafusion::physical_plan::expressions::col;
+use datafusion::physical_plan::limit::LocalLimitExec;
 use futures::stream;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::graph::{EdgeKind, EdgeSpec};
-use crate::scheduler::event::Worker;
+use crate::error::TaskFailure;
+use crate::graph::{EdgeKind, EdgeSpec, NamedExec};
+use crate::scheduler::event::{Volume, Worker};
+use crate::scheduler::record::{History, Spread};
 use crate::scheduler::sketch::{Sketch, batch, batches, join, numbers, schema, source, spec};
 use crate::scheduler::state::Status;
 use crate::scheduler::{Inline, Workers};
@@ -32,7 +36,7 @@ struct Watched {
 
 fn submit(graph: TaskGraph, engine: Engine, context: TaskContext) -> Watched {
     let (every, records) = mpsc::unbounded_channel();
-    let observers = Observers { every: Some(every), live: None };
+    let observers = Observers { every: vec![every], ..Observers::default() };
     let options = JobOptions { engine, results: Results::Gathered, observers };
     Watched { job: Job::submit(graph, Arc::new(context), options), records }
 }
@@ -56,7 +60,15 @@ impl Watched {
     async fn ended(mut self) -> Vec<What> {
         let mut all = Vec::new();
         while !matches!(all.last(), Some(What::JobEnded(_))) {
-            all.push(in_time(self.records.recv()).await.expect("a job that ends says so").what);
+            let record = in_time(self.records.recv()).await.expect("a job that ends says so");
+            match record.what {
+                // What is measured is different each time.
+                What::Submitted(..) | What::Measured(..) | What::PeakMemory(_) => {}
+                What::TaskEnded(task, end, volume) => {
+                    all.push(What::TaskEnded(task, end, Volume { busy: Duration::ZERO, ..volume }));
+                }
+                what => all.push(what),
+            }
         }
         assert!(self.job.is_finished());
         let started = all.iter().filter(|what| matches!(what, What::TaskStarted(..))).count();
@@ -258,7 +270,8 @@ fn a_job_that_is_cancelled_before_it_is_read_does_not_run() {
         job.job.cancel();
         job.collect().await.unwrap_err();
         let all = job.ended().await;
-        assert_eq!(all, [What::JobEnded(Outcome::Cancelled)]);
+        let skipped = [0, 1].map(|stage| What::StageEnded(StageId::new(stage), Status::Skipped));
+        assert_eq!((&all[..2], &all[2..]), (&skipped[..], &[What::JobEnded(Outcome::Cancelled)][..]));
     });
 }
 
@@ -283,14 +296,29 @@ fn an_error_and_a_panic_fail_the_job_with_their_place() {
     for (how, message) in hows {
         on_each_engine(async |engine| {
             let mut sketch = Sketch::new();
-            let from = sketch.stage(failing(how));
+            let failing = NamedExec::around(failing(how));
+            let name = failing.name().to_string();
+            let above = LocalLimitExec::new(failing, 1_000_000);
+            let from = sketch.stage(NamedExec::around(Arc::new(above)));
             let shuffled = sketch.edge(from, EdgeKind::Shuffle, 3);
-            let root = sketch.stage(shuffled);
+            let root = sketch.stage(NamedExec::around(shuffled));
             let job = submit(sketch.finish(root), engine, TaskContext::default());
-            let error = job.collect().await.unwrap_err().to_string();
-            assert!(error.contains(message), "{error}");
-            assert!(error.contains("task 2 of 2 of stage 0"), "{error}");
-            assert_eq!(job.ended().await.last(), Some(&What::JobEnded(Outcome::Failed)));
+            let error = job.collect().await.unwrap_err();
+            let text = error.to_string();
+            assert!(text.contains(message), "{text}");
+            let failure = TaskFailure::of(&error).unwrap();
+            assert_eq!((failure.stage, failure.task, failure.tasks), (0, 1, 2), "{text}");
+            assert_eq!(failure.operator.as_deref(), Some(name.as_str()));
+            let all = job.ended().await;
+            assert_eq!(all.last(), Some(&What::JobEnded(Outcome::Failed)));
+            let told = all.iter().find_map(|what| match what {
+                What::Failed(task, failure) if task.stage.index() == 0 => {
+                    Some((task.partition, failure.clone()))
+                }
+                _ => None,
+            });
+            let (task, told) = told.unwrap();
+            assert_eq!((task, told.operator.as_deref()), (1, Some(name.as_str())));
         });
     }
     std::panic::set_hook(hook);
@@ -394,4 +422,63 @@ fn a_long_chain_of_stages_runs_without_deep_calls() {
             job.ended().await;
         });
     }
+}
+
+#[test]
+fn the_history_of_a_job_fits_what_it_did() {
+    on_each_engine(async |engine| {
+        let graph = through(many(3, 7, 20), spec(EdgeKind::Shuffle, 5));
+        let shape = (graph.stages().len(), graph.edges().len(), graph.tasks());
+        let mut job = submit(graph, engine, TaskContext::default());
+        assert_eq!(job.collect().await.unwrap().len(), 420);
+        let mut history = History::default();
+        while history.jobs().is_empty() || !history.is_over() {
+            history.take(in_time(job.records.recv()).await.unwrap());
+        }
+        let [run] = history.jobs() else { panic!("one job") };
+        let tasks: Vec<_> = run.stages.iter().flat_map(|stage| &stage.tasks).collect();
+        assert_eq!((run.stages.len(), run.edges.len(), tasks.len()), shape);
+        let (end, outcome) = run.end.unwrap();
+        assert_eq!((run.rows(), outcome), (420, Outcome::Done));
+        assert_eq!(run.reader(EdgeId::new(0)).unwrap().metric("output_rows"), 420);
+        assert!(run.memory_peak > 0, "the edge held its batches");
+        for task in tasks {
+            let ((started, _), (ended, _)) = (task.started.unwrap(), task.ended.unwrap());
+            assert!(started <= ended && ended <= end && task.volume.busy <= ended);
+        }
+        for stage in &run.stages {
+            assert_eq!((stage.status, stage.volume().rows), (Status::Done, 420));
+            assert!(stage.started.unwrap() <= stage.ended.unwrap());
+        }
+    });
+}
+
+#[test]
+fn polls_are_told_to_those_who_ask() {
+    on_each_engine(async |engine| {
+        for polls in [false, true] {
+            let (every, mut records) = mpsc::unbounded_channel();
+            let observers = Observers { every: vec![every], polls, ..Observers::default() };
+            let options = JobOptions { engine: engine.clone(), results: Results::Gathered, observers };
+            let job = Job::submit(through(many(2, 3, 4), spec(EdgeKind::Gather, 1)), Arc::default(), options);
+            let rows = job.stream(0).unwrap();
+            in_time(rows.for_each(async |batch| drop(batch.unwrap()))).await;
+            let mut polled = 0;
+            loop {
+                match in_time(records.recv()).await.unwrap().what {
+                    What::Polled(..) => polled += 1,
+                    What::JobEnded(_) => break,
+                    _ => {}
+                }
+            }
+            assert_eq!(polled >= 3, polls, "{polled} polls of 3 tasks");
+        }
+    });
+}
+
+#[test]
+fn a_spread_is_of_the_values_in_order() {
+    assert_eq!(Spread::of([3, 1, 2].into_iter()), Some(Spread { min: 1, median: 2, max: 3 }));
+    assert_eq!(Spread::of([4, 1].into_iter()), Some(Spread { min: 1, median: 1, max: 4 }));
+    assert_eq!(Spread::<u64>::of([].into_iter()), None);
 }

@@ -123,13 +123,57 @@ fn errors_point_at_their_place() {
     1 | explain graph verbose select 1
       |               ^^^^^^^
     ");
-    insta::assert_snapshot!(room.sql("explain analyze graph select 1").error(1), @r"
-    error: EXPLAIN ANALYZE GRAPH is not supported yet
-     --> <command line>:1:1
-      |
-    1 | explain analyze graph select 1
-      | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ in this statement
-    ");
+}
+
+#[test]
+fn explain_analyze_graph_runs_the_query_and_says_what_stages_did() {
+    let text = explained(&format!("explain analyze graph {JOIN}"));
+    // Times and memory are never the same.
+    insta::with_settings!({ filters => vec![
+        (r"[0-9.]+ (µs|ms|s)\b", "[time]"),
+        (r"[0-9.]+ ([kM]?B)\b", "[bytes]"),
+    ]}, { insta::assert_snapshot!(text, @r"
+    task_graph
+    5 stages, 8 tasks
+
+    Stage 4  Map  1 task
+      ← Merge from stage 3, 2 → 1, in order of amount DESC, first 3, 2 rows
+      = 2 rows in [time] ([time] of work)
+      = peak memory [bytes]
+
+    Stage 3  GroupBy  2 tasks
+      Projection  name, sum(orders.amount) AS amount
+      Sort  sum(orders.amount) DESC, first 3
+      Aggregate  final; by name; sum(orders.amount)
+      ← Shuffle from stage 2, 2 → 2, by name, 2 rows
+      = 2 rows in [time] ([time] of work)
+      = a task: [time] to [time], median [time]; 0 to 2 rows
+      = peak memory [bytes]
+
+    Stage 2  GroupBy  2 tasks
+      Aggregate  partial; by name; sum(orders.amount)
+      ← Rebalance from stage 1, 1 → 2, 6 rows
+      = 2 rows in [time] ([time] of work)
+      = a task: [time] to [time], median [time]; 0 to 2 rows
+      = peak memory [bytes]
+
+    Stage 1  Join  1 task
+      HashJoin  Inner on region = id
+      ├ ← Gather from stage 0, 2 → 1, 9 rows
+      └ Projection  column1 AS id, column2 AS name
+        Scan  memory (column1, column2)
+      = 6 rows in [time] ([time] of work)
+      = peak memory [bytes]
+
+    Stage 0  Scan  2 tasks
+      Scan  memory (region, amount)
+      = 9 rows in [time] ([time] of work)
+      = a task: [time] to [time], median [time]; 0 to 9 rows
+
+    2 rows in [time], peak memory [bytes]
+    ") });
+    let failed = Room::new().sql("explain analyze graph select 1 / (value - 5) from generate_series(1, 9)");
+    assert!(failed.error(1).starts_with("error: division by zero\n"));
 }
 
 #[test]

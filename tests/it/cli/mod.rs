@@ -14,6 +14,7 @@ mod params;
 mod peak;
 mod pruned;
 mod quotes;
+mod record;
 mod streaming;
 
 use std::ffi::OsStr;

@@ -88,7 +88,9 @@ impl Census {
                 *self.operators.entry(node.plan.name().into()).or_default() += 1;
             }
             if node.edge().is_none() && node.plan.children().is_empty() {
-                self.leaves.push(Arc::as_ptr(node.plan).cast());
+                // What is around an operator is new; the operator is the plan's own.
+                let leaf = node.plan.downcast_delegate().unwrap_or(node.plan.as_ref());
+                self.leaves.push(std::ptr::from_ref(leaf).cast());
             }
         }
         self.leaves.sort_unstable();

@@ -1,0 +1,208 @@
+//! Says which operator an error comes from.
+//!
+//! DataFusion's errors do not say whose they are, and an error that has come up to the root of a stage cannot be
+//! asked any more. So each operator of a stage is in a [`NamedExec`], which marks errors on their way up: the first
+//! that an error passes is the one around the operator that made it.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::Statistics;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::{OrderingRequirements, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::CardinalityEffect;
+use datafusion::physical_plan::metrics::MetricsSet;
+use datafusion::physical_plan::statistics::StatisticsArgs;
+use datafusion::physical_plan::{
+    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, InputDistributionRequirements,
+    PlanProperties, ReplaceChildrenOptions,
+};
+use futures::{Stream, StreamExt};
+
+use super::EdgeExec;
+use crate::error::OperatorFailure;
+
+thread_local! {
+    /// The innermost operator that a panic on this thread has come through.
+    static PANICKED: RefCell<Option<Arc<str>>> = const { RefCell::new(None) };
+}
+
+/// An operator, looking to all others like itself, whose errors say its name. One row of pointers more per batch.
+pub struct NamedExec {
+    inner: Arc<dyn ExecutionPlan>,
+    name: Arc<str>,
+}
+
+impl NamedExec {
+    /// Puts a name to an operator's errors.
+    pub fn around(inner: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+        // A leaf that is not to be seen has the name of what it stands for, which is in another stage.
+        let name = if inner.is::<EdgeExec>() { "EdgeExec" } else { inner.name() };
+        let name = name.into();
+        Arc::new(Self { inner, name })
+    }
+
+    /// The name of the operator that the last panic on this thread came from, if it came from one.
+    pub fn take_panicked() -> Option<Arc<str>> {
+        PANICKED.take()
+    }
+}
+
+/// Notes the operator that a panic comes through.
+struct Watch<'a>(&'a Arc<str>);
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            PANICKED.with_borrow_mut(|name| name.get_or_insert_with(|| Arc::clone(self.0)).len());
+        }
+    }
+}
+
+impl fmt::Debug for NamedExec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+impl DisplayAs for NamedExec {
+    fn fmt_as(&self, format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt_as(format, f)
+    }
+}
+
+impl ExecutionPlan for NamedExec {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn downcast_delegate(&self) -> Option<&dyn ExecutionPlan> {
+        Some(self.inner.as_ref())
+    }
+
+    fn schema(&self) -> SchemaRef {
+        self.inner.schema()
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.inner.properties()
+    }
+
+    fn dynamic_expressions_produced(&self) -> Vec<Arc<dyn PhysicalExpr>> {
+        self.inner.dynamic_expressions_produced()
+    }
+
+    fn input_distribution_requirements(&self) -> InputDistributionRequirements {
+        self.inner.input_distribution_requirements()
+    }
+
+    fn required_input_ordering(&self) -> Vec<Option<OrderingRequirements>> {
+        self.inner.required_input_ordering()
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        self.inner.maintains_input_order()
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        self.inner.benefits_from_input_partitioning()
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        self.inner.children()
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        self.inner.apply_expressions(f)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+        options: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(Self::around(Arc::clone(&self.inner).replace_children(children, options)?))
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+    }
+
+    fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(Self::around(Arc::clone(&self.inner).reset_state()?))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let _watch = Watch(&self.name);
+        let rows = self.inner.execute(partition, context);
+        let rows = rows.map_err(|error| OperatorFailure::mark(&self.name, error))?;
+        Ok(Box::pin(NamedStream { rows, name: Arc::clone(&self.name) }))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        self.inner.metrics()
+    }
+
+    fn statistics_from_inputs(
+        &self,
+        inputs: &[Arc<Statistics>],
+        args: &StatisticsArgs,
+    ) -> Result<Arc<Statistics>> {
+        self.inner.statistics_from_inputs(inputs, args)
+    }
+
+    fn fetch(&self) -> Option<usize> {
+        self.inner.fetch()
+    }
+
+    fn cardinality_effect(&self) -> CardinalityEffect {
+        self.inner.cardinality_effect()
+    }
+}
+
+/// The rows of an operator.
+struct NamedStream {
+    rows: SendableRecordBatchStream,
+    name: Arc<str>,
+}
+
+impl Stream for NamedStream {
+    type Item = Result<RecordBatch>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        let _watch = Watch(&this.name);
+        match this.rows.poll_next_unpin(cx) {
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(marked(&this.name, error)))),
+            other => other,
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.rows.size_hint()
+    }
+}
+
+#[cold]
+fn marked(name: &Arc<str>, error: DataFusionError) -> DataFusionError {
+    OperatorFailure::mark(name, error)
+}
+
+impl RecordBatchStream for NamedStream {
+    fn schema(&self) -> SchemaRef {
+        self.rows.schema()
+    }
+}

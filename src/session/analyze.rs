@@ -1,0 +1,179 @@
+//! `EXPLAIN ANALYZE GRAPH`: runs a query, drops its rows, and notes in its graph what each stage has done.
+
+use std::time::Duration;
+
+use datafusion::common::not_impl_err;
+use datafusion::error::Result;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::SessionContext;
+use futures::StreamExt;
+use tokio::sync::mpsc;
+
+use super::{Failure, Session, engine, rerun};
+use crate::error::is_out_of_memory;
+use crate::graph::{Drawing, EdgeId, GraphFormat, Notes, StageId};
+use crate::output::counted;
+use crate::plan::lower::lower;
+use crate::scheduler::Results;
+use crate::scheduler::record::{History, JobRun, Spread, StageRun};
+use crate::scheduler::state::Status;
+
+impl Session {
+    /// Runs a query; gives its graph, as text, with what each stage has done.
+    pub(super) async fn analyzed(&self, plan: LogicalPlan) -> Result<String, Failure> {
+        refuse_effects(&plan)?;
+        self.check(&plan).await?;
+        let held_before = self.context.runtime_env().memory_pool.reserved();
+        let refused = match run(&self.context, &plan).await {
+            Err(error) if is_out_of_memory(&error) => error,
+            done => return Ok(done?),
+        };
+        match rerun::second_attempt(&self.context, &plan, held_before).await {
+            None => Err(refused.into()),
+            Some(context) => Ok(run(&context, &plan).await.map_err(|error| rerun::better(refused, error))?),
+        }
+    }
+}
+
+fn refuse_effects(plan: &LogicalPlan) -> Result<()> {
+    match plan {
+        LogicalPlan::Copy(_) | LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Statement(_) => {
+            not_impl_err!(
+                "EXPLAIN ANALYZE GRAPH runs what it explains, and takes queries only: explain the query alone"
+            )
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn run(context: &SessionContext, plan: &LogicalPlan) -> Result<String> {
+    let physical = context.state().create_physical_plan(plan).await?;
+    let graph = lower(engine::planned(physical))?;
+    let drawing = graph.drawing();
+    let (every, mut records) = mpsc::unbounded_channel();
+    let context = context.task_ctx();
+    let mut observers = engine::observers(context.session_config());
+    observers.every.push(every);
+    let job = engine::submit(graph, &context, Results::Gathered, observers)?;
+    let mut rows = job.stream(0)?;
+    while let Some(batch) = rows.next().await {
+        batch?;
+    }
+    drop((rows, job));
+    let mut history = History::default();
+    // The last tasks may end a moment after the last row. When all have, nobody holds the channel any more.
+    while let Some(record) = records.recv().await {
+        history.take(record);
+        if history.is_over() {
+            break;
+        }
+    }
+    Ok(history.jobs().first().map(|run| noted(drawing, run)).unwrap_or_default())
+}
+
+/// The graph with what its stages and edges have done.
+fn noted(drawing: Drawing, run: &JobRun) -> String {
+    let mut notes = Notes::default();
+    for (index, stage) in run.stages.iter().enumerate() {
+        for line in stage_notes(stage) {
+            notes.add_to_stage(StageId::new(index), line);
+        }
+    }
+    for index in 0..run.edges.len() {
+        let edge = EdgeId::new(index);
+        let Some(reader) = run.reader(edge) else { continue };
+        notes.add_to_edge(edge, counted_rows(reader.metric("output_rows")));
+        if run.edges[index].spilled_bytes > 0 {
+            notes.add_to_edge(edge, format!("{} spilled", bytes(run.edges[index].spilled_bytes)));
+        }
+    }
+    let total = run.end.map_or(Duration::ZERO, |(at, _)| at);
+    format!(
+        "{}\n{} in {}, peak memory {}\n",
+        drawing.draw(GraphFormat::Text, &notes),
+        counted_rows(run.rows()),
+        time(total),
+        bytes(run.memory_peak as u64)
+    )
+}
+
+fn stage_notes(stage: &StageRun) -> Vec<String> {
+    let Some((started, ended)) = stage.started.zip(stage.ended) else {
+        return vec!["never ran: nobody wanted its rows".into()];
+    };
+    let volume = stage.volume();
+    let end = match stage.status {
+        Status::Stopped => ", stopped early",
+        Status::Waiting
+        | Status::Running
+        | Status::Stopping
+        | Status::Done
+        | Status::Failed
+        | Status::Skipped => "",
+    };
+    let mut lines = vec![format!(
+        "{} in {} ({} of work){end}",
+        counted_rows(volume.rows),
+        time(ended.saturating_sub(started)),
+        time(volume.busy)
+    )];
+    lines.extend(skew(stage));
+    let (spilled, files) = stage.spilled();
+    if spilled > 0 {
+        let files = counted(usize::try_from(files).unwrap_or(usize::MAX), "file");
+        lines.push(format!("spilled {} to {files}", bytes(spilled)));
+    }
+    if stage.memory_peak > 0 {
+        lines.push(format!("peak memory {}", bytes(stage.memory_peak as u64)));
+    }
+    lines
+}
+
+/// How unlike the tasks of a stage were.
+fn skew(stage: &StageRun) -> Option<String> {
+    let busy = Spread::of(stage.tasks.iter().map(|task| task.volume.busy))?;
+    let rows = Spread::of(stage.tasks.iter().map(|task| task.volume.rows))?;
+    (stage.tasks.len() > 1).then(|| {
+        format!(
+            "a task: {} to {}, median {}; {} to {}",
+            time(busy.min),
+            time(busy.max),
+            time(busy.median),
+            rows.min,
+            counted_rows(rows.max)
+        )
+    })
+}
+
+fn counted_rows(rows: u64) -> String {
+    counted(usize::try_from(rows).unwrap_or(usize::MAX), "row")
+}
+
+/// A time with three digits or so.
+fn time(time: Duration) -> String {
+    let micros = time.as_micros();
+    match micros {
+        0..1_000 => format!("{micros} µs"),
+        1_000..10_000 => format!("{:.2} ms", time.as_secs_f64() * 1e3),
+        10_000..1_000_000 => format!("{:.0} ms", time.as_secs_f64() * 1e3),
+        _ => format!("{:.2} s", time.as_secs_f64()),
+    }
+}
+
+fn bytes(bytes: u64) -> String {
+    bytesize::ByteSize(bytes).display().si().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_the_unit_that_fits() {
+        let shown = |micros| time(Duration::from_micros(micros));
+        assert_eq!(shown(999), "999 µs");
+        assert_eq!(shown(1_500), "1.50 ms");
+        assert_eq!(shown(250_000), "250 ms");
+        assert_eq!(shown(2_340_000), "2.34 s");
+    }
+}
