@@ -31,6 +31,7 @@ fn ways() -> [Way; 3] {
 }
 
 /// All rows as text, sorted.
+#[expect(clippy::panic, reason = "a test fails by panicking")]
 async fn rows(session: &Session, sql: &str) -> Vec<Vec<Option<String>>> {
     let run = tokio::time::timeout(DEADLINE, engine::run(session, sql));
     let answer = run.await.unwrap_or_else(|_| panic!("{sql} hangs"));

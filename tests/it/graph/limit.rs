@@ -93,6 +93,7 @@ fn a_limit_stops_what_is_above_it() {
 }
 
 /// Waits until nothing that the query started holds memory.
+#[expect(clippy::panic, reason = "a test fails by panicking")]
 async fn at_rest(session: &Session, way: Way, sql: &str) {
     let pool = session.resources().pool();
     let waited = tokio::time::timeout(DEADLINE, async {
