@@ -48,6 +48,7 @@ bench:
 
 soak: build
 	QUERY_SOAK_ROWS=100000000 QUERY_SOAK_KILLS=200 $(CARGO) test --locked --quiet -- streaming atomic
+	QUERY_SOAK_SEEDS=100 $(CARGO) test --locked --quiet -- slt::
 	QUERY_SOAK_CORRUPTIONS=2000 $(CARGO) test --locked --quiet -- corrupt
 	QUERY_SOAK_TPCH=1:256MB $(CARGO) test --locked --quiet -- memory::tpch
 	$(MAKE) $(TPCDS)/q1.sql

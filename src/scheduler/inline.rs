@@ -1,5 +1,6 @@
 //! One thread, one task at a time, in an order that a seed gives.
 
+use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
@@ -21,7 +22,8 @@ struct State {
     tasks: Vec<Option<Task>>,
     free: Vec<usize>,
     random: u64,
-    driver: Option<Waker>,
+    /// Readers of results that wait until a task can go on. Each partition of the results may have its own.
+    drivers: Vec<Waker>,
 }
 
 struct Task {
@@ -41,8 +43,7 @@ impl Wake for Flag {
     fn wake(self: Arc<Self>) {
         self.is_ready.store(true, Ordering::SeqCst);
         if let Some(inline) = self.inline.upgrade() {
-            let driver = inline.state().driver.take();
-            driver.into_iter().for_each(Waker::wake);
+            inline.wake_drivers();
         }
     }
 }
@@ -51,14 +52,14 @@ impl Wake for Flag {
 pub(super) enum Step {
     /// A task was polled.
     Polled,
-    /// None can go on; the driver is woken when one can.
+    /// None can go on; its driver is woken when one can.
     Idle,
 }
 
 impl Inline {
     /// An executor whose order the seed gives.
     pub fn new(seed: u64) -> Arc<Self> {
-        let state = State { tasks: Vec::new(), free: Vec::new(), random: seed, driver: None };
+        let state = State { tasks: Vec::new(), free: Vec::new(), random: seed, drivers: Vec::new() };
         Arc::new(Self { state: Mutex::new(state) })
     }
 
@@ -79,9 +80,8 @@ impl Inline {
             }
         };
         state.tasks[slot] = Some(task);
-        let driver = state.driver.take();
         drop(state);
-        driver.into_iter().for_each(Waker::wake);
+        self.wake_drivers();
         Slot(slot)
     }
 
@@ -91,9 +91,13 @@ impl Inline {
             task.is_stopped = true;
             task.flag.is_ready.store(true, Ordering::SeqCst);
         }
-        let driver = state.driver.take();
         drop(state);
-        driver.into_iter().for_each(Waker::wake);
+        self.wake_drivers();
+    }
+
+    fn wake_drivers(&self) {
+        let drivers = mem::take(&mut self.state().drivers);
+        drivers.into_iter().for_each(Waker::wake);
     }
 
     /// Polls one of the tasks that can go on, or drops one that was stopped.
@@ -112,10 +116,22 @@ impl Inline {
                 state.free.push(slot);
             }
             drop(future);
-        } else if let Some(task) = self.state().tasks[slot].as_mut() {
-            task.future = Some(future);
+        } else {
+            self.put_back(slot, future);
         }
         Step::Polled
+    }
+
+    fn put_back(&self, slot: usize, future: BoxFuture<'static, ()>) {
+        let mut state = self.state();
+        let Some(task) = state.tasks[slot].as_mut() else { return };
+        task.future = Some(future);
+        // Another driver that was woken for it meanwhile did not find it.
+        let is_ready = task.flag.is_ready.load(Ordering::SeqCst);
+        drop(state);
+        if is_ready {
+            self.wake_drivers();
+        }
     }
 
     #[expect(clippy::type_complexity, reason = "the parts of a task, taken apart in one place")]
@@ -125,7 +141,9 @@ impl Inline {
         let ready: Vec<usize> =
             (0..state.tasks.len()).filter(|slot| state.tasks[*slot].as_ref().is_some_and(is_ready)).collect();
         if ready.is_empty() {
-            state.driver = Some(cx.waker().clone());
+            if !state.drivers.iter().any(|driver| driver.will_wake(cx.waker())) {
+                state.drivers.push(cx.waker().clone());
+            }
             return None;
         }
         let slot = ready[state.below(ready.len())];

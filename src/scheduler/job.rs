@@ -25,6 +25,10 @@ use super::watch::{Gauge, watched};
 use super::{Engine, Stopper};
 use crate::graph::{EdgeId, EdgeReader, Op, Stage, StageId, TaskGraph, TaskId};
 
+/// Tasks polled from one poll of the results, without threads of their own. The runtime gives each of its polls a
+/// budget, and an operator that has used it up says that it can go on at once, but does so only in the next.
+const STEPS_PER_POLL: usize = 16;
+
 /// A job's number in this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId(u64);
@@ -328,7 +332,7 @@ impl Stream for ResultStream {
     type Item = Result<RecordBatch>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        loop {
+        for _ in 0..STEPS_PER_POLL {
             let Some(rows) = &mut self.rows else { return Poll::Ready(None) };
             if let Poll::Ready(next) = rows.poll_next_unpin(cx) {
                 return Poll::Ready(next);
@@ -339,6 +343,8 @@ impl Stream for ResultStream {
                 Step::Idle => return Poll::Pending,
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 

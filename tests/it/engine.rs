@@ -1,9 +1,13 @@
 //! The binary's own engine, called as a library: text in, rows as text out.
 
+use std::fmt;
+use std::num::NonZeroUsize;
+
 use futures::StreamExt;
+use query::config::EngineKind;
 use query::error::Script;
 use query::frontend::sql::{Params, split};
-use query::session::{Outcome, Session};
+use query::session::{Outcome, Session, SessionOptions};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
@@ -58,4 +62,60 @@ pub(crate) fn texts(batches: &[RecordBatch]) -> Vec<Vec<Option<String>>> {
 /// A runtime with stacks as deep as the command line's.
 pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(64 << 20).build().unwrap()
+}
+
+/// Partitions that every query has to give the same rows in.
+pub(crate) const PARTITIONS: [usize; 5] = [1, 2, 3, 8, 16];
+/// Worker threads of the engine `local` in tests: partitions share them.
+pub(crate) const THREADS: NonZeroUsize = NonZeroUsize::new(2).unwrap();
+
+/// One of the ways to run a query, all of which are to give the same rows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Way {
+    pub(crate) engine: EngineKind,
+    pub(crate) partitions: usize,
+    /// The order of tasks on `inline`.
+    pub(crate) seed: u64,
+}
+
+impl Way {
+    pub(crate) fn stock(partitions: usize) -> Self {
+        Self { engine: EngineKind::Stock, partitions, seed: 0 }
+    }
+
+    pub(crate) fn local(partitions: usize) -> Self {
+        Self { engine: EngineKind::Local, partitions, seed: 0 }
+    }
+
+    /// Partitions enough for the seed to have something to choose from.
+    pub(crate) fn inline(seed: u64) -> Self {
+        Self { engine: EngineKind::Inline, partitions: 3, seed }
+    }
+
+    /// A session that runs its queries in this way.
+    pub(crate) async fn session(self) -> query::Result<Session> {
+        self.session_with(SessionOptions::default()).await
+    }
+
+    /// A session with other options than these.
+    pub(crate) async fn session_with(self, options: SessionOptions) -> query::Result<Session> {
+        let Self { engine, partitions, seed } = self;
+        let options = SessionOptions { engine: Some(engine), threads: Some(THREADS), ..options };
+        let session = Session::with_options(&options)?;
+        let settings =
+            format!("SET datafusion.execution.target_partitions = {partitions}; SET query.seed = {seed}");
+        run(&session, &settings).await?;
+        Ok(session)
+    }
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { engine, partitions, seed } = self;
+        write!(f, "{engine} in {partitions} partitions")?;
+        match engine {
+            EngineKind::Inline => write!(f, ", seed {seed}"),
+            EngineKind::Local | EngineKind::Stock => Ok(()),
+        }
+    }
 }

@@ -1,15 +1,19 @@
-//! Every `tests/slt/**/*.slt`, each file in a session of its own.
+//! Every `tests/slt/**/*.slt`, each file in a session of its own, on every engine.
 
 use std::path::PathBuf;
 
 use datafusion::arrow::datatypes::Schema;
 use query::Session;
+use query::config::EngineKind;
 use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner};
 
-use crate::engine::{self, Answer};
+use crate::engine::{self, Answer, Way};
 use crate::fixtures;
 
-struct Engine(Session);
+struct Engine {
+    session: Session,
+    kind: EngineKind,
+}
 
 #[async_trait::async_trait]
 impl AsyncDB for Engine {
@@ -17,7 +21,7 @@ impl AsyncDB for Engine {
     type ColumnType = DefaultColumnType;
 
     async fn run(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>, query::Error> {
-        Ok(match engine::run(&self.0, sql).await? {
+        Ok(match engine::run(&self.session, sql).await? {
             Answer::Rows(schema, batches) => DBOutput::Rows {
                 types: vec![DefaultColumnType::Any; schema.fields().len()],
                 rows: engine::texts(&batches).into_iter().map(|row| shown(row, &schema)).collect(),
@@ -29,7 +33,7 @@ impl AsyncDB for Engine {
     async fn shutdown(&mut self) {}
 
     fn engine_name(&self) -> &str {
-        "query"
+        self.kind.name()
     }
 }
 
@@ -54,26 +58,71 @@ fn files() -> Vec<PathBuf> {
     files
 }
 
-#[test]
-fn every_slt_file_passes() {
+/// Runs all files in these ways; each record states what is true in all of them.
+fn passes(ways: impl IntoIterator<Item = Way>) {
     let runtime = engine::runtime();
     let files = files();
     assert!(files.len() >= 15, "only {} .slt files were found", files.len());
     let folder = tempfile::tempdir().unwrap();
     fixtures::write_all(folder.path());
     let mut failures = Vec::new();
-    for file in &files {
-        let mut runner = Runner::new(|| async { Session::new().map(Engine) });
-        runner.set_var("FILES".into(), folder.path().to_str().unwrap().into());
-        if let Err(error) = runtime.block_on(runner.run_file_async(file)) {
-            failures.push(error.display(false).to_string());
+    let mut runs = 0;
+    for way in ways {
+        for file in &files {
+            let mut runner =
+                Runner::new(|| async move { Ok(Engine { session: way.session().await?, kind: way.engine }) });
+            runner.set_var("FILES".into(), folder.path().to_str().unwrap().into());
+            runs += 1;
+            if let Err(error) = runtime.block_on(runner.run_file_async(file)) {
+                failures.push(format!("{way}: {}", error.display(false)));
+            }
         }
     }
-    assert!(
-        failures.is_empty(),
-        "{} of {} files fail:\n{}",
-        failures.len(),
-        files.len(),
-        failures.join("\n\n")
-    );
+    assert!(failures.is_empty(), "{} of {runs} runs fail:\n{}", failures.len(), failures.join("\n\n"));
+}
+
+#[test]
+fn every_slt_file_passes_on_stock() {
+    passes([Way::stock(2)]);
+}
+
+#[test]
+fn every_slt_file_passes_on_local_in_1_partition() {
+    passes([Way::local(1)]);
+}
+
+#[test]
+fn every_slt_file_passes_on_local_in_2_partitions() {
+    passes([Way::local(2)]);
+}
+
+#[test]
+fn every_slt_file_passes_on_local_in_3_partitions() {
+    passes([Way::local(3)]);
+}
+
+#[test]
+fn every_slt_file_passes_on_local_in_8_partitions() {
+    passes([Way::local(8)]);
+}
+
+#[test]
+fn every_slt_file_passes_on_local_in_16_partitions() {
+    passes([Way::local(16)]);
+}
+
+/// Orders of tasks that every file is run in on `inline`: `QUERY_SOAK_SEEDS`, or a few.
+fn seeds() -> u64 {
+    std::env::var("QUERY_SOAK_SEEDS").map_or(3, |seeds| seeds.parse().unwrap())
+}
+
+// Two tests, for two cores.
+#[test]
+fn every_slt_file_passes_on_inline_with_even_seeds() {
+    passes((0..seeds()).step_by(2).map(Way::inline));
+}
+
+#[test]
+fn every_slt_file_passes_on_inline_with_odd_seeds() {
+    passes((1..seeds()).step_by(2).map(Way::inline));
 }

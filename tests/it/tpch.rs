@@ -13,11 +13,13 @@ use tpchgen_arrow::{
     SupplierArrow,
 };
 
-use crate::engine::{self, Answer};
+use crate::engine::{self, Answer, Way};
 
 const SCALE: f64 = 0.1;
 /// Relative difference of floats that comes from summing in another order.
 const FLOAT_TOLERANCE: f64 = 1e-9;
+/// Orders of tasks on `inline`.
+const INLINE_SEEDS: u64 = 3;
 
 fn write<B>(folder: &Path, name: &str, batches: impl Iterator<Item = B>)
 where
@@ -129,24 +131,39 @@ fn number(text: &str) -> f64 {
 }
 
 #[test]
-fn all_queries_answer_as_duckdb_does() {
+fn all_queries_answer_as_duckdb_does_on_every_engine() {
     let room = tempfile::tempdir().unwrap();
     generate(room.path(), SCALE);
     let runtime = engine::runtime();
-    let session = Session::new().unwrap();
-    for file in fs::read_dir(room.path()).unwrap() {
+    let local = engine::PARTITIONS.map(Way::local);
+    let ways = [Way::stock(2)].into_iter().chain(local).chain((0..INLINE_SEEDS).map(Way::inline));
+    let mut wrong = Vec::new();
+    for way in ways {
+        let session = runtime.block_on(session(way, room.path()));
+        for query in 1..=22 {
+            let sql = fs::read_to_string(format!("queries/tpch/q{query}.sql")).unwrap();
+            let answer = runtime.block_on(engine::run(&session, &sql));
+            wrong.extend(compare(query, answer).map(|difference| format!("Q{query}, {way}: {difference}")));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A session with the tables of a folder.
+pub(crate) async fn session(way: Way, folder: &Path) -> Session {
+    let session = way.session().await.unwrap();
+    add_tables(&session, folder).await;
+    session
+}
+
+/// Makes the tables of a folder known.
+pub(crate) async fn add_tables(session: &Session, folder: &Path) {
+    for file in fs::read_dir(folder).unwrap() {
         let path = file.unwrap().path();
         let (name, path) = (path.file_stem().unwrap().to_str().unwrap(), path.display());
         let sql = format!("CREATE EXTERNAL TABLE {name} STORED AS PARQUET LOCATION '{path}'");
-        runtime.block_on(engine::run(&session, &sql)).unwrap();
+        engine::run(session, &sql).await.unwrap();
     }
-    let mut wrong = Vec::new();
-    for query in 1..=22 {
-        let sql = fs::read_to_string(format!("queries/tpch/q{query}.sql")).unwrap();
-        let answer = runtime.block_on(engine::run(&session, &sql));
-        wrong.extend(compare(query, answer).map(|difference| format!("Q{query}: {difference}")));
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// Rows are compared in order: at this scale each query's ORDER BY leaves no two rows equal

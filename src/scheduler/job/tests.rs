@@ -7,7 +7,7 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
 use datafusion::physical_plan::expressions::col;
 use datafusion::physical_plan::limit::LocalLimitExec;
-use futures::stream;
+use futures::stream::{self, FuturesUnordered};
 use tokio::sync::mpsc;
 
 use super::*;
@@ -122,6 +122,23 @@ fn every_row_goes_through_every_kind_of_edge_once() {
             assert_eq!(all.last(), Some(&What::JobEnded(Outcome::Done)));
         });
     }
+}
+
+/// Each partition has a reader with a waker of its own; whichever is polled drives the tasks of all.
+#[test]
+fn partitions_of_the_results_are_read_side_by_side() {
+    on_each_engine(async |engine| {
+        let graph = through(many(3, 40, 20), spec(EdgeKind::Shuffle, 5));
+        let options = JobOptions { engine, results: Results::Partitioned, observers: Observers::default() };
+        let job = Job::submit(graph, Arc::default(), options);
+        let readers: FuturesUnordered<_> =
+            (0..5).map(|partition| job.stream(partition).unwrap().collect::<Vec<_>>()).collect();
+        let read: Vec<_> = in_time(readers.collect()).await;
+        let mut found: Vec<_> =
+            read.into_iter().flatten().flat_map(|batch| numbers(&batch.unwrap())).collect();
+        found.sort_unstable();
+        assert_eq!(found, (0..2400).collect::<Vec<_>>());
+    });
 }
 
 #[test]

@@ -18,20 +18,19 @@ use super::stock;
 use crate::engine::{self, Answer};
 use crate::tpch;
 
-const PARTITIONS: [usize; 5] = [1, 2, 3, 8, 16];
 /// What lowering takes out, and what it puts in.
 const CUT: [&str; 5] =
     ["RepartitionExec", "CoalescePartitionsExec", "SortPreservingMergeExec", "BufferExec", "EdgeExec"];
 
 /// Tables as Parquet files, and queries over them.
-struct Corpus {
-    session: Session,
+pub(super) struct Corpus {
+    pub(super) session: Session,
     /// Names and texts.
-    queries: Vec<(String, String)>,
+    pub(super) queries: Vec<(String, String)>,
 }
 
 impl Corpus {
-    async fn new(tables: &Path, queries: &str) -> Self {
+    pub(super) async fn new(tables: &Path, queries: &str) -> Self {
         let session = Session::new().unwrap();
         for file in glob::glob(&format!("{}/*.parquet", tables.display())).unwrap() {
             let path = file.unwrap();
@@ -46,15 +45,15 @@ impl Corpus {
         Self { session, queries: queries.collect() }
     }
 
-    async fn partitions(&self, partitions: usize) {
+    pub(super) async fn partitions(&self, partitions: usize) {
         self.set("execution.target_partitions", partitions).await;
     }
 
-    async fn set(&self, setting: &str, value: impl Display) {
+    pub(super) async fn set(&self, setting: &str, value: impl Display) {
         engine::run(&self.session, &format!("SET datafusion.{setting} = {value}")).await.unwrap();
     }
 
-    async fn plan(&self, sql: &str) -> Arc<dyn ExecutionPlan> {
+    pub(super) async fn plan(&self, sql: &str) -> Arc<dyn ExecutionPlan> {
         let raw = split(&Script::new("test", sql)).statements.pop().unwrap();
         let statement = raw.parse(&self.session.functions()).unwrap();
         self.session.physical_plan(&statement, &Params::default()).await.unwrap()
@@ -116,7 +115,7 @@ fn plans_of_all_queries_are_cut_whole() {
     let room = tempfile::tempdir().unwrap();
     engine::runtime().block_on(async {
         for corpus in corpora(room.path()).await {
-            for partitions in PARTITIONS {
+            for partitions in engine::PARTITIONS {
                 corpus.partitions(partitions).await;
                 let mut edges = 0;
                 for (name, sql) in &corpus.queries {
@@ -141,7 +140,7 @@ fn plans_of_all_queries_are_cut_whole() {
 }
 
 /// Queries whose plans have the nodes that are lowered in a way of their own.
-const SPECIAL: [&str; 14] = [
+pub(super) const SPECIAL: [&str; 14] = [
     "WITH RECURSIVE r AS (
         SELECT min(o_custkey) AS n FROM orders
         UNION ALL
@@ -170,7 +169,7 @@ const SPECIAL: [&str; 14] = [
 const SETTINGS: [&str; 3] =
     ["optimizer.enable_piecewise_merge_join", "optimizer.prefer_existing_sort", "optimizer.prefer_hash_join"];
 /// What the plans have among them.
-const OPERATORS: [&str; 11] = [
+pub(super) const OPERATORS: [&str; 11] = [
     "BoundedWindowAggExec",
     "CrossJoinExec",
     "GlobalLimitExec",
@@ -185,7 +184,7 @@ const OPERATORS: [&str; 11] = [
 ];
 
 /// Rows as text, sorted: not every query has a complete order.
-fn sorted(batches: &[RecordBatch]) -> Vec<Vec<Option<String>>> {
+pub(super) fn sorted(batches: &[RecordBatch]) -> Vec<Vec<Option<String>>> {
     let mut rows = engine::texts(batches);
     rows.sort();
     rows

@@ -1,4 +1,10 @@
 //! Task graphs of whole queries.
 
+mod filters;
+mod hang;
+mod limit;
 mod lower;
+mod seen;
 mod stock;
+mod threads;
+mod watched;
