@@ -59,6 +59,7 @@ $(TPCDS)/q1.sql: benches/tpcds.py
 	[ -x $(DSDGEN)/bin/pip ] || python3 -m venv $(DSDGEN)
 	$(DSDGEN)/bin/pip install --quiet --disable-pip-version-check duckdb==1.5.5 duckdb-extension-tpcds==1.5.5
 	$(DSDGEN)/bin/python benches/tpcds.py $(TPCDS)
+	QUERY_SOAK_CANCELS=200 $(CARGO) test --locked --quiet -- cancel::what_is_stopped --nocapture
 
 clean:
 	$(CARGO) clean

@@ -61,6 +61,11 @@ impl Workers {
         self.threads
     }
 
+    /// How many tasks there are that have not ended, of all jobs and of the operators in them.
+    pub fn tasks(&self) -> usize {
+        self.handle.metrics().num_alive_tasks()
+    }
+
     pub(super) fn spawn(&self, task: BoxFuture<'static, ()>) -> AbortHandle {
         #[expect(clippy::disallowed_methods, reason = "the one place where tasks are spawned")]
         self.handle.spawn(task).abort_handle()
