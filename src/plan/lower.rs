@@ -48,7 +48,7 @@
 //!   several edges in a stage, each partition of which is opened once.
 //! - `SortExec` merges its runs, and everything that spills reads back, in tasks of DataFusion's; files are read and
 //!   written in some. No node of the plan is polled there.
-//! - Joins and unnesting get a node above them that lets other tasks go on (see [`yielding`](super::yielding)).
+//! - Joins and unnesting get a node above them that lets other tasks go on (`plan::yielding`).
 //! - `CooperativeExec`, `OutputRequirementExec`, `UnnestExec`, `AsyncFuncExec`, symmetric and sort-merge joins,
 //!   windows, limits and projections execute a partition of each child once, when theirs is.
 
