@@ -1,0 +1,144 @@
+//! What a task costs: graphs of many tasks that do nothing but hand on one batch, through the same path as queries,
+//! with every event listened to. `benches/tasks.py` does the same with Dask.
+//!
+//! Prints, for each shape and size, the seconds from the submission to the end of the job, and at last the slope
+//! between the smallest and the largest graph in microseconds a task.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark fails by panicking, and prints figures"
+)]
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::execution::TaskContext;
+use datafusion::physical_expr::EquivalenceProperties;
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::union::UnionExec;
+use datafusion::physical_plan::{ExecutionPlan, Partitioning, PlanProperties};
+use futures::StreamExt;
+use query::graph::{EdgeKind, EdgeSpec, GraphBuilder, StageId, TaskGraph};
+use query::scheduler::event::Observers;
+use query::scheduler::{Engine, Job, JobOptions, Results, Workers};
+
+const SIZES: [usize; 3] = [1_000, 10_000, 100_000];
+const RUNS: usize = 5;
+/// How many stages a stage of the tree reads.
+const FAN_IN: usize = 10;
+
+fn batch() -> RecordBatch {
+    let column: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+    RecordBatch::try_from_iter([("a", column)]).unwrap()
+}
+
+/// Partitions of one batch each.
+fn scan(partitions: usize) -> Arc<dyn ExecutionPlan> {
+    let schema = batch().schema();
+    MemorySourceConfig::try_new_exec(&vec![vec![batch()]; partitions], schema, None).unwrap()
+}
+
+fn gather(builder: &mut GraphBuilder, from: StageId) -> Arc<dyn ExecutionPlan> {
+    let properties = PlanProperties::new(
+        EquivalenceProperties::new(batch().schema()),
+        Partitioning::UnknownPartitioning(1),
+        EmissionType::Incremental,
+        Boundedness::Bounded,
+    );
+    builder.edge(from, EdgeSpec::new(EdgeKind::Gather, Arc::new(properties))).unwrap()
+}
+
+/// So many tasks beside each other, gathered by one.
+fn independent(tasks: usize) -> TaskGraph {
+    let mut builder = GraphBuilder::new();
+    let scan = builder.stage(scan(tasks)).unwrap();
+    let rows = gather(&mut builder, scan);
+    let root = builder.stage(rows).unwrap();
+    builder.finish(root).unwrap()
+}
+
+/// So many tasks, each of which reads the one before.
+fn chain(tasks: usize) -> TaskGraph {
+    let mut builder = GraphBuilder::new();
+    let mut last = builder.stage(scan(1)).unwrap();
+    for _ in 0..tasks {
+        let rows = gather(&mut builder, last);
+        last = builder.stage(rows).unwrap();
+    }
+    builder.finish(last).unwrap()
+}
+
+/// A tree whose stages read ten others, each in a task of its own.
+fn tree(tasks: usize) -> TaskGraph {
+    let mut builder = GraphBuilder::new();
+    let leaves = tasks * (FAN_IN - 1) / (2 * FAN_IN - 1);
+    let mut level: Vec<_> = (0..leaves.max(1)).map(|_| builder.stage(scan(1)).unwrap()).collect();
+    while level.len() > 1 {
+        level = level
+            .chunks(FAN_IN)
+            .map(|stages| {
+                let inputs: Vec<_> = stages.iter().map(|stage| gather(&mut builder, *stage)).collect();
+                let one = inputs.len() == 1;
+                let plan = if one {
+                    inputs.into_iter().next().unwrap()
+                } else {
+                    UnionExec::try_new(inputs).unwrap()
+                };
+                builder.stage(plan).unwrap()
+            })
+            .collect();
+    }
+    builder.finish(level[0]).unwrap()
+}
+
+/// Seconds from the submission to the last event.
+fn seconds(graph: TaskGraph, runtime: &tokio::runtime::Runtime) -> f64 {
+    let (every, mut records) = tokio::sync::mpsc::unbounded_channel();
+    let threads = std::thread::available_parallelism().unwrap().get();
+    let engine = Engine::Local(Workers::of_the_process(threads).unwrap());
+    let observers = Observers { every: vec![every], ..Observers::default() };
+    let options = JobOptions { engine, results: Results::Gathered, observers };
+    let context = Arc::new(TaskContext::default());
+    let listener = std::thread::spawn(move || {
+        let mut count = 0_usize;
+        while records.blocking_recv().is_some() {
+            count += 1;
+        }
+        count
+    });
+    let begin = Instant::now();
+    runtime.block_on(async {
+        let job = Job::submit(graph, context, options);
+        let mut rows = job.stream(0).unwrap();
+        while let Some(batch) = rows.next().await {
+            batch.unwrap();
+        }
+    });
+    // The listener ends with the job: nobody holds the other end of its channel then.
+    assert!(listener.join().unwrap() > 0);
+    begin.elapsed().as_secs_f64()
+}
+
+fn main() {
+    // `cargo test --benches` and the like ask for nothing to be measured.
+    if std::env::args().any(|argument| argument == "--test") {
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let shapes: [(&str, fn(usize) -> TaskGraph); 3] =
+        [("independent", independent), ("chain", chain), ("tree", tree)];
+    for (name, shape) in shapes {
+        let mut points = Vec::new();
+        for size in SIZES {
+            let tasks = shape(size).tasks();
+            let least = (0..RUNS).map(|_| seconds(shape(size), &runtime)).fold(f64::INFINITY, f64::min);
+            println!("{name:12} {tasks:7} tasks {least:9.4} s");
+            points.push((tasks, least));
+        }
+        let ((few, fast), (many, slow)) = (points[0], points[points.len() - 1]);
+        println!("{name:12} {:.3} µs a task", (slow - fast) * 1e6 / (many - few) as f64);
+    }
+}
