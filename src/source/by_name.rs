@@ -301,6 +301,7 @@ impl ByName {
         };
         let decoding = self.reader.decoding(name_of(&file).to_string(), state.shape.encoding);
         let mut range = file.range.clone();
+        let mut is_plain = false;
         if range.is_some() && self.reader.csv.newlines_in_values.is_none() && decoding.marks.is_some() {
             let scan = || has_quoted_newlines(&store, &location, &decoding);
             if *state.quoted_newlines.get_or_try_init(scan).await? {
@@ -309,6 +310,8 @@ impl ByName {
                     Some(part) if part.start > 0 => return Ok(futures::stream::empty().boxed()),
                     _ => {}
                 }
+            } else {
+                is_plain = true;
             }
         }
         let stored = Arc::clone(&store);
@@ -324,7 +327,8 @@ impl ByName {
                 AlignedBoundaryStream::new(store, location, start, end, size, terminator).await?.boxed()
             }
         };
-        let input = watched(input.map_err(DataFusionError::from).boxed(), stored, location, decoding);
+        let input =
+            watched(input.map_err(DataFusionError::from).boxed(), stored, location, decoding, is_plain);
         match text {
             Text::Json => {
                 let read = Arc::new(plan.read.project(&plan.places)?);

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use datafusion::error::{DataFusionError, Result};
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
-use memchr::{memchr, memchr_iter};
+use memchr::memchr_iter;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
@@ -18,7 +18,7 @@ use object_store::{
 
 use super::format::{Encoding, Layout};
 use super::json_array::JsonArray;
-use super::quotes::{Marks, OpenLine, Quotes};
+use super::quotes::{Marks, OpenLine, Quotes, has};
 use super::record_limit::RecordLimit;
 use crate::error::FileError;
 
@@ -157,6 +157,9 @@ pub(super) async fn sample(
 
 /// Whether some line break of a file is inside quotes, so that only a reader which starts at the
 /// beginning can tell where its records end. Reads the whole file, at the speed of memory.
+///
+/// # Errors
+/// A quote that is not closed, in the last line.
 pub(super) async fn has_quoted_newlines(
     store: &Arc<dyn ObjectStore>,
     location: &Path,
@@ -168,24 +171,30 @@ pub(super) async fn has_quoted_newlines(
     let mut found = false;
     while let Some(chunk) = chunks.try_next().await? {
         quotes.pass(&chunk, |stretch, is_inside| {
-            found |= is_inside && memchr(marks.terminator(), &chunk[stretch]).is_some();
+            found |= is_inside && has(marks.terminator(), &chunk[stretch]);
         });
         if found {
             return Ok(true);
         }
     }
-    Ok(false)
+    match quotes.is_inside() {
+        true => Err(unclosed(store, location, decoding).await),
+        false => Ok(false),
+    }
 }
 
 /// Watches the text of a file from the start of a record on its way to a decoder, which would keep a record
-/// that never ends until memory is gone, and take what follows an open quote for one value.
+/// that never ends until memory is gone, and take what follows an open quote for one value. `is_plain`: it is
+/// known that no line break is inside quotes, and all quotes are closed.
 pub(super) fn watched(
     text: BoxStream<'static, Result<Bytes>>,
     store: Arc<dyn ObjectStore>,
     location: Path,
     decoding: Decoding,
+    is_plain: bool,
 ) -> BoxStream<'static, Result<Bytes>> {
     let limit = RecordLimit::new(&decoding);
+    let limit = if is_plain { limit.without_quotes() } else { limit };
     stream::try_unfold((text, limit), move |(mut text, mut limit)| {
         let (store, location, decoding) = (Arc::clone(&store), location.clone(), decoding.clone());
         async move {

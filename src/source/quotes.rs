@@ -3,7 +3,26 @@
 use std::ops::Range;
 
 use datafusion::common::config::CsvOptions;
-use memchr::memchr;
+use memchr::{memchr, memchr_iter, memrchr};
+
+/// Stretches between quotes are mostly shorter than what a search at the speed of memory is made for.
+const SHORT_BYTES: usize = 16;
+
+/// Whether a stretch has a byte.
+pub(super) fn has(byte: u8, stretch: &[u8]) -> bool {
+    match stretch.len() < SHORT_BYTES {
+        true => stretch.contains(&byte),
+        false => memchr(byte, stretch).is_some(),
+    }
+}
+
+/// The last place of a byte in a stretch.
+pub(super) fn last_place(byte: u8, stretch: &[u8]) -> Option<usize> {
+    match stretch.len() < SHORT_BYTES {
+        true => stretch.iter().rposition(|other| *other == byte),
+        false => memrchr(byte, stretch),
+    }
+}
 
 /// The marks of a delimited text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,42 +104,50 @@ impl Quotes {
 
     /// Goes on with a chunk. Gives its stretches inside and outside of quotes, in order; quotes themselves may
     /// be part of either.
-    pub(super) fn pass(&mut self, chunk: &[u8], mut stretch: impl FnMut(Range<usize>, bool)) {
-        let mut start = 0;
-        let mut from = 0;
-        while from < chunk.len() {
-            let was_inside = self.is_inside;
-            let Some(at) = self.turn(chunk, from) else { break };
-            stretch(start..at, was_inside);
-            (start, from) = (at, at + 1);
+    pub(super) fn pass(&mut self, chunk: &[u8], stretch: impl FnMut(Range<usize>, bool)) {
+        match self.marks.escape.is_some() || self.marks.comment.is_some() {
+            true => self.pass_each(chunk, stretch),
+            false => self.pass_quotes(chunk, stretch),
         }
+    }
+
+    /// The same by the quotes alone.
+    fn pass_quotes(&mut self, chunk: &[u8], mut stretch: impl FnMut(Range<usize>, bool)) {
+        let (mut start, mut behind) = (0, 0);
+        for at in memchr_iter(self.marks.quote, chunk) {
+            let before = if at == 0 { self.last } else { Some(chunk[at - 1]) };
+            // What is between two quotes breaks up a pair.
+            self.has_closed &= at == behind;
+            behind = at + 1;
+            let was_inside = self.is_inside;
+            if self.quote(before) {
+                stretch(start..at, was_inside);
+                start = at;
+            }
+        }
+        self.has_closed &= behind == chunk.len();
+        self.end(chunk, start, stretch);
+    }
+
+    /// The same byte by byte.
+    fn pass_each(&mut self, chunk: &[u8], mut stretch: impl FnMut(Range<usize>, bool)) {
+        let mut start = 0;
+        for (at, byte) in chunk.iter().enumerate() {
+            let before = if at == 0 { self.last } else { Some(chunk[at - 1]) };
+            let was_inside = self.is_inside;
+            if self.step(before, *byte) {
+                stretch(start..at, was_inside);
+                start = at;
+            }
+        }
+        self.end(chunk, start, stretch);
+    }
+
+    fn end(&mut self, chunk: &[u8], start: usize, mut stretch: impl FnMut(Range<usize>, bool)) {
         if let Some(last) = chunk.last() {
             stretch(start..chunk.len(), self.is_inside);
             self.last = Some(*last);
         }
-    }
-
-    /// The next place where the inside of quotes starts or ends.
-    fn turn(&mut self, chunk: &[u8], from: usize) -> Option<usize> {
-        if self.marks.escape.is_some() || self.marks.comment.is_some() {
-            return (from..chunk.len()).find(|&at| {
-                let before = if at == 0 { self.last } else { Some(chunk[at - 1]) };
-                self.step(before, chunk[at])
-            });
-        }
-        let mut from = from;
-        while let Some(found) = memchr(self.marks.quote, &chunk[from..]) {
-            let at = from + found;
-            let before = if at == 0 { self.last } else { Some(chunk[at - 1]) };
-            // What is between two quotes breaks up a pair.
-            self.has_closed &= found == 0;
-            from = at + 1;
-            if self.quote(before) {
-                return Some(at);
-            }
-        }
-        self.has_closed &= from == chunk.len();
-        None
     }
 
     /// Takes a quote; gives whether it opened or closed.
@@ -180,7 +207,7 @@ impl OpenLine {
                 false => *outside += stretch.len(),
             }
             was_inside = is_inside;
-            *breaks += memchr::memchr_iter(b'\n', &chunk[stretch]).count();
+            *breaks += memchr_iter(b'\n', &chunk[stretch]).count();
         });
     }
 

@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use datafusion::error::DataFusionError;
-use memchr::{memchr_iter, memrchr};
+use memchr::memchr_iter;
 
 use super::bytes::Decoding;
-use super::quotes::Quotes;
+use super::quotes::{Quotes, last_place};
 use crate::error::FileError;
 
 /// Counts the bytes of the record at hand, chunk by chunk from the start of a record.
@@ -32,6 +32,11 @@ impl RecordLimit {
         }
     }
 
+    /// For text in which every line break ends a record.
+    pub(super) fn without_quotes(self) -> Self {
+        Self { quotes: None, ..self }
+    }
+
     /// Whether the text so far ends inside quotes.
     pub(super) fn is_inside_quotes(&self) -> bool {
         self.quotes.as_ref().is_some_and(Quotes::is_inside)
@@ -51,7 +56,7 @@ impl RecordLimit {
             let text = &chunk[stretch.clone()];
             match is_long {
                 true => memchr_iter(terminator, text).for_each(|at| end(stretch.start + at)),
-                false => memrchr(terminator, text).into_iter().for_each(|at| end(stretch.start + at)),
+                false => last_place(terminator, text).into_iter().for_each(|at| end(stretch.start + at)),
             }
         };
         match &mut self.quotes {

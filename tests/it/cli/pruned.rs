@@ -117,7 +117,9 @@ fn whatever_form_the_filter_has() {
         ("create view v as select * from 'sales/' where year = 2026; select id from v where month = 1", year),
     ] {
         let (rows, opened) = run("csv", &["-c", sql]);
-        assert!(rows.starts_with("id\n3\n"), "{sql}: {rows}");
+        let mut rows: Vec<_> = rows.lines().collect();
+        rows.sort_unstable();
+        assert!(rows == ["3", "id"] || rows == ["3", "4", "id"], "{sql}: {rows:?}");
         assert_eq!(opened, expected, "{sql}");
     }
 }
