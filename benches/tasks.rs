@@ -13,11 +13,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch};
-use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::execution::TaskContext;
 use datafusion::physical_expr::EquivalenceProperties;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, Partitioning, PlanProperties};
 use futures::StreamExt;
@@ -30,20 +30,18 @@ const RUNS: usize = 5;
 /// How many stages a stage of the tree reads.
 const FAN_IN: usize = 10;
 
-fn batch() -> RecordBatch {
-    let column: ArrayRef = Arc::new(Int64Array::from(vec![1]));
-    RecordBatch::try_from_iter([("a", column)]).unwrap()
+fn schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![Field::new("a", DataType::Null, true)]))
 }
 
-/// Partitions of one batch each.
+/// Partitions of one batch of one row each.
 fn scan(partitions: usize) -> Arc<dyn ExecutionPlan> {
-    let schema = batch().schema();
-    MemorySourceConfig::try_new_exec(&vec![vec![batch()]; partitions], schema, None).unwrap()
+    Arc::new(PlaceholderRowExec::new(schema()).with_partitions(partitions))
 }
 
 fn gather(builder: &mut GraphBuilder, from: StageId) -> Arc<dyn ExecutionPlan> {
     let properties = PlanProperties::new(
-        EquivalenceProperties::new(batch().schema()),
+        EquivalenceProperties::new(schema()),
         Partitioning::UnknownPartitioning(1),
         EmissionType::Incremental,
         Boundedness::Bounded,
@@ -128,8 +126,8 @@ fn main() {
         return;
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let shapes: [(&str, fn(usize) -> TaskGraph); 3] =
-        [("independent", independent), ("chain", chain), ("tree", tree)];
+    type Shape = fn(usize) -> TaskGraph;
+    let shapes: [(&str, Shape); 3] = [("independent", independent), ("chain", chain), ("tree", tree)];
     for (name, shape) in shapes {
         let mut points = Vec::new();
         for size in SIZES {
