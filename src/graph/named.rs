@@ -1,8 +1,13 @@
-//! Says which operator an error comes from.
+//! What each operator of a stage is in: it says which operator an error comes from, and lets other tasks go on
+//! where the operator does not.
 //!
 //! DataFusion's errors do not say whose they are, and an error that has come up to the root of a stage cannot be
 //! asked any more. So each operator of a stage is in a [`NamedExec`], which marks errors on their way up: the first
 //! that an error passes is the one around the operator that made it.
+//!
+//! A scan gives way to other tasks after so many batches, and with it everything above. A join that makes a thousand
+//! batches of one does not ask its scans for so long, and neither does an aggregation above it: a query that is stopped
+//! would keep its core for seconds. So the rows of such operators give way as a scan's do.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -17,9 +22,14 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{OrderingRequirements, PhysicalExpr};
+use datafusion::physical_plan::coop::make_cooperative;
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
+use datafusion::physical_plan::joins::{
+    CrossJoinExec, HashJoinExec, NestedLoopJoinExec, PiecewiseMergeJoinExec, SortMergeJoinExec,
+};
 use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::physical_plan::statistics::StatisticsArgs;
+use datafusion::physical_plan::unnest::UnnestExec;
 use datafusion::physical_plan::{
     ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, InputDistributionRequirements,
     PlanProperties, ReplaceChildrenOptions,
@@ -38,6 +48,17 @@ thread_local! {
 pub struct NamedExec {
     inner: Arc<dyn ExecutionPlan>,
     name: Arc<str>,
+    yields: bool,
+}
+
+/// Whether an operator may make many batches of one.
+fn multiplies(node: &dyn ExecutionPlan) -> bool {
+    node.is::<HashJoinExec>()
+        || node.is::<CrossJoinExec>()
+        || node.is::<NestedLoopJoinExec>()
+        || node.is::<SortMergeJoinExec>()
+        || node.is::<PiecewiseMergeJoinExec>()
+        || node.is::<UnnestExec>()
 }
 
 impl NamedExec {
@@ -46,7 +67,8 @@ impl NamedExec {
         // A leaf that is not to be seen has the name of what it stands for, which is in another stage.
         let name = if inner.is::<EdgeExec>() { "EdgeExec" } else { inner.name() };
         let name = name.into();
-        Arc::new(Self { inner, name })
+        let yields = multiplies(inner.as_ref());
+        Arc::new(Self { inner, name, yields })
     }
 
     /// The name of the operator that the last panic on this thread came from, if it came from one.
@@ -149,6 +171,7 @@ impl ExecutionPlan for NamedExec {
         let _watch = Watch(&self.name);
         let rows = self.inner.execute(partition, context);
         let rows = rows.map_err(|error| OperatorFailure::mark(&self.name, error))?;
+        let rows = if self.yields { make_cooperative(rows) } else { rows };
         Ok(Box::pin(NamedStream { rows, name: Arc::clone(&self.name) }))
     }
 

@@ -48,7 +48,7 @@
 //!   several edges in a stage, each partition of which is opened once.
 //! - `SortExec` merges its runs, and everything that spills reads back, in tasks of DataFusion's; files are read and
 //!   written in some. No node of the plan is polled there.
-//! - Joins and unnesting get a node above them that lets other tasks go on (`plan::yielding`).
+//! - Joins and unnesting, which may make many batches of one, let other tasks go on in their [`NamedExec`].
 //! - `CooperativeExec`, `OutputRequirementExec`, `UnnestExec`, `AsyncFuncExec`, symmetric and sort-merge joins,
 //!   windows, limits and projections execute a partition of each child once, when theirs is.
 
@@ -71,7 +71,6 @@ use datafusion::physical_plan::{
     ExecutionPlan, ExecutionPlanProperties, Partitioning, replace_children_if_necessary,
 };
 
-use super::yielding::yielding;
 use crate::graph::{EdgeExec, EdgeKind, EdgeSpec, GraphBuilder, NamedExec, RECURSIVE_TERM, TaskGraph, nodes};
 
 /// Cuts a finished physical plan into stages. The graph's plans take the place of the plan, which must not be
@@ -167,7 +166,7 @@ impl Lowering<'_> {
             if is_apart(&node, at, &child) { self.gathered(child, is_shown) } else { Ok(child) }
         });
         let children = children.collect::<Result<_>>()?;
-        Ok(NamedExec::around(yielding(replace_children_if_necessary(node, children)?)))
+        Ok(NamedExec::around(replace_children_if_necessary(node, children)?))
     }
 
     /// Ends a stage; gives the leaf for the next.

@@ -9,4 +9,3 @@ pub mod join_filter;
 pub mod statistics;
 pub mod subquery;
 pub mod truth;
-mod yielding;

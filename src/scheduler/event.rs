@@ -95,19 +95,36 @@ pub struct Observers {
     pub every: Vec<mpsc::UnboundedSender<Record>>,
     /// May miss some when it is slow: for live views.
     pub live: Option<broadcast::Sender<Record>>,
-    /// Whether each poll of a task is a record as well.
-    pub polls: bool,
+    /// How much those that get every record get to know.
+    pub detail: Detail,
+}
+
+/// How much a job tells. What is not told is not measured either.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Detail {
+    /// What was started, stopped and ended, with its rows and bytes.
+    #[default]
+    Transitions,
+    /// Also what the operators have counted, how long tasks were busy, and how much memory was held.
+    Measures,
+    /// Also each poll of a task.
+    Polls,
 }
 
 impl Observers {
     /// Whether anybody listens.
     pub fn any(&self) -> bool {
-        self.live.is_some() || self.measure()
+        self.live.is_some() || !self.every.is_empty()
     }
 
-    /// Whether somebody gets every record, for whom times and memory are measured.
+    /// Whether somebody wants times and memory to be measured.
     pub(super) fn measure(&self) -> bool {
-        !self.every.is_empty()
+        !self.every.is_empty() && self.detail >= Detail::Measures
+    }
+
+    /// Whether somebody wants to know of each poll.
+    pub(super) fn polls(&self) -> bool {
+        !self.every.is_empty() && self.detail >= Detail::Polls
     }
 
     /// Tells all of them. Those that have gone are told in vain.

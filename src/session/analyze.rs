@@ -15,6 +15,7 @@ use crate::graph::{Drawing, EdgeId, GraphFormat, Notes, StageId};
 use crate::output::counted;
 use crate::plan::lower::lower;
 use crate::scheduler::Results;
+use crate::scheduler::event::Detail;
 use crate::scheduler::record::{History, JobRun, Spread, StageRun};
 use crate::scheduler::state::Status;
 
@@ -54,6 +55,7 @@ async fn run(context: &SessionContext, plan: &LogicalPlan) -> Result<String> {
     let context = context.task_ctx();
     let mut observers = engine::observers(context.session_config());
     observers.every.push(every);
+    observers.detail = observers.detail.max(Detail::Measures);
     let job = engine::submit(graph, &context, Results::Gathered, observers)?;
     let mut rows = job.stream(0)?;
     while let Some(batch) = rows.next().await {

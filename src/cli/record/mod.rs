@@ -21,7 +21,7 @@ use crate::config::QueryOptions;
 use crate::error::{Error, Result};
 use crate::frontend::sql::RawStatement;
 use crate::output::staging::Staging;
-use crate::scheduler::event::{Observers, Record};
+use crate::scheduler::event::{Detail, Observers, Record};
 use crate::scheduler::record::History;
 use crate::session::Session;
 
@@ -94,7 +94,8 @@ impl Book {
         }
         let (every, records) = unbounded_channel();
         let polls = files.trace.is_some();
-        session.observe(Observers { every: vec![every], polls, ..Observers::default() });
+        let detail = if polls { Detail::Polls } else { Detail::Measures };
+        session.observe(Observers { every: vec![every], detail, ..Observers::default() });
         let began = Instant::now();
         let pages = Pages {
             records,

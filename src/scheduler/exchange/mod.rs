@@ -17,7 +17,7 @@ mod send;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::BatchCoalescer;
@@ -63,8 +63,11 @@ pub(super) struct Exchange {
     producing: AtomicUsize,
     /// Output partitions that have been opened.
     opened: Vec<AtomicBool>,
-    reservation: MemoryReservation,
-    files: SpillManager,
+    /// Made when the first batch is queued.
+    reservation: OnceLock<MemoryReservation>,
+    /// Made when the first batch goes to disk, or for the merge that may need it.
+    files: OnceLock<SpillManager>,
+    context: Arc<TaskContext>,
     metrics: ExecutionPlanMetricsSet,
     batch_size: usize,
     control: Box<dyn Control>,
@@ -86,7 +89,7 @@ impl Exchange {
     pub(super) fn of_edge(
         edge: &Edge,
         producers: usize,
-        context: &TaskContext,
+        context: &Arc<TaskContext>,
         control: Box<dyn Control>,
     ) -> Arc<Self> {
         let route = match edge.kind {
@@ -128,7 +131,7 @@ impl Exchange {
         schema: SchemaRef,
         producers: usize,
         is_gathered: bool,
-        context: &TaskContext,
+        context: &Arc<TaskContext>,
         control: Box<dyn Control>,
     ) -> Arc<Self> {
         let (route, outputs) = if is_gathered { (Route::One, 1) } else { (Route::Own, producers) };
@@ -150,12 +153,9 @@ impl Exchange {
         producers: usize,
         outputs: usize,
         metrics: &ExecutionPlanMetricsSet,
-        context: &TaskContext,
+        context: &Arc<TaskContext>,
         control: Box<dyn Control>,
     ) -> Self {
-        let name = edge.map_or_else(|| "Results".to_string(), |edge| format!("Exchange[{edge}]"));
-        let consumer = MemoryConsumer::new(name).with_can_spill(true);
-        let spill = SpillMetrics::new(metrics, 0);
         Self {
             edge,
             route,
@@ -167,8 +167,9 @@ impl Exchange {
             coalescers: Vec::new(),
             producing: AtomicUsize::new(producers),
             opened: (0..outputs).map(|_| AtomicBool::new(false)).collect(),
-            reservation: consumer.register(context.memory_pool()),
-            files: SpillManager::new(context.runtime_env(), spill, Arc::clone(&schema)),
+            reservation: OnceLock::new(),
+            files: OnceLock::new(),
+            context: Arc::clone(context),
             schema,
             metrics: metrics.clone(),
             batch_size: context.session_config().batch_size(),
@@ -179,6 +180,20 @@ impl Exchange {
     /// The gate that a producer hands its batches in at.
     fn gate(&self, producer: usize) -> &Gate {
         self.gates.get(producer).filter(|_| self.gates.len() > 1).unwrap_or(&self.gates[0])
+    }
+
+    fn reservation(&self) -> &MemoryReservation {
+        self.reservation.get_or_init(|| {
+            let name = self.edge.map_or_else(|| "Results".to_string(), |edge| format!("Exchange[{edge}]"));
+            MemoryConsumer::new(name).with_can_spill(true).register(self.context.memory_pool())
+        })
+    }
+
+    fn files(&self) -> &SpillManager {
+        self.files.get_or_init(|| {
+            let metrics = SpillMetrics::new(&self.metrics, 0);
+            SpillManager::new(self.context.runtime_env(), metrics, Arc::clone(&self.schema))
+        })
     }
 
     /// The queues that an output partition is read from, each by its gate and its place there.
@@ -195,11 +210,11 @@ impl Exchange {
             return Ok(());
         }
         let bytes = batch.get_array_memory_size();
-        if self.reservation.try_grow(bytes).is_err() {
+        if self.reservation().try_grow(bytes).is_err() {
             return self.spill(gate, queue, &batch, bytes);
         }
         if gate.push(queue, Item::Batch(batch, bytes)).is_err() {
-            self.reservation.shrink(bytes);
+            self.reservation().shrink(bytes);
         }
         Ok(())
     }
@@ -213,7 +228,7 @@ impl Exchange {
             return Ok(());
         }
         // A queue that was closed meanwhile gives the run back, which takes its file along.
-        let _ = gate.push(queue, Item::Run(Arc::new(Run::new(&self.files, batch)?)));
+        let _ = gate.push(queue, Item::Run(Arc::new(Run::new(self.files(), batch)?)));
         Ok(())
     }
 
@@ -222,7 +237,7 @@ impl Exchange {
         for (gate, queue) in self.queues_of(partition) {
             for item in self.gates[gate].close(queue) {
                 if let Item::Batch(_, bytes) = item {
-                    self.reservation.shrink(bytes);
+                    self.reservation().shrink(bytes);
                 }
             }
         }

@@ -45,7 +45,7 @@ impl EdgeReader for Reader {
                     .with_batch_size(exchange.batch_size)
                     .with_fetch(exchange.fetch)
                     .with_reservation(MemoryConsumer::new(name).register(context.memory_pool()))
-                    .with_spill_manager(exchange.files.clone())
+                    .with_spill_manager(exchange.files().clone())
                     .build()?
             }
         };
@@ -163,10 +163,10 @@ impl Stream for QueueStream {
             }
             match ready!(this.gate().poll_pop(this.queue, cx)) {
                 Some(Item::Batch(batch, bytes)) => {
-                    this.exchange.reservation.shrink(bytes);
+                    this.exchange.reservation().shrink(bytes);
                     return Poll::Ready(Some(Ok(batch)));
                 }
-                Some(Item::Run(run)) => this.reading = run.take(&this.exchange.files)?,
+                Some(Item::Run(run)) => this.reading = run.take(this.exchange.files())?,
                 Some(Item::Failure(error)) => {
                     this.is_over = true;
                     return Poll::Ready(Some(Err(DataFusionError::from(&error))));

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::error::TaskFailure;
 use crate::graph::{EdgeKind, EdgeSpec, NamedExec};
-use crate::scheduler::event::{Volume, Worker};
+use crate::scheduler::event::{Detail, Volume, Worker};
 use crate::scheduler::record::{History, Spread};
 use crate::scheduler::sketch::{Sketch, batch, batches, join, numbers, schema, source, spec};
 use crate::scheduler::state::Status;
@@ -36,7 +36,7 @@ struct Watched {
 
 fn submit(graph: TaskGraph, engine: Engine, context: TaskContext) -> Watched {
     let (every, records) = mpsc::unbounded_channel();
-    let observers = Observers { every: vec![every], ..Observers::default() };
+    let observers = Observers { every: vec![every], detail: Detail::Measures, live: None };
     let options = JobOptions { engine, results: Results::Gathered, observers };
     Watched { job: Job::submit(graph, Arc::new(context), options), records }
 }
@@ -475,7 +475,8 @@ fn polls_are_told_to_those_who_ask() {
     on_each_engine(async |engine| {
         for polls in [false, true] {
             let (every, mut records) = mpsc::unbounded_channel();
-            let observers = Observers { every: vec![every], polls, ..Observers::default() };
+            let detail = if polls { Detail::Polls } else { Detail::Measures };
+            let observers = Observers { every: vec![every], detail, ..Observers::default() };
             let options = JobOptions { engine: engine.clone(), results: Results::Gathered, observers };
             let job = Job::submit(through(many(2, 3, 4), spec(EdgeKind::Gather, 1)), Arc::default(), options);
             let rows = job.stream(0).unwrap();
