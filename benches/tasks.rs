@@ -114,9 +114,9 @@ fn seconds(graph: TaskGraph, runtime: &tokio::runtime::Runtime) -> f64 {
     });
     let took = begin.elapsed().as_secs_f64();
     // As a run record does, the listener reads when the job is over.
-    let ended = std::iter::from_fn(|| records.try_recv().ok())
-        .filter(|record| matches!(record.what, What::TaskEnded(..)))
-        .count();
+    let records = std::iter::from_fn(|| records.blocking_recv());
+    let records = records.take_while(|record| !matches!(record.what, What::JobEnded(_)));
+    let ended = records.filter(|record| matches!(record.what, What::TaskEnded(..))).count();
     assert_eq!(ended, tasks);
     took
 }

@@ -34,7 +34,7 @@ use crate::session::SessionOptions;
     query sales.parquet\n  \
     query -c \"SELECT region, sum(amount) FROM 'sales/*.csv' GROUP BY ALL\"\n  \
     query run report.sql --param day=2026-11-01 -o report.parquet\n\n\
-    Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 143 told to stop")]
+    Exit codes: 0 done, 1 failed, 2 usage, 124 timeout, 130 Ctrl-C, 143 terminated")]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,

@@ -104,7 +104,7 @@ fn prepare(mut args: Args) -> Result<Prepared> {
         is_shell: false,
     };
     Ok(Prepared {
-        workers: supervise::workers()?,
+        workers: supervise::workers(args.session.threads)?,
         supervisor: supervise::supervisor()?,
         signals: Signals::hear(false)?,
         job: Job { desk, scripts, keep_going: args.keep_going, drawing: args.drawing },

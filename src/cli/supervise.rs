@@ -1,6 +1,7 @@
 //! Waiting for work on the workers, and for the signals that stop it.
 
 use std::any::Any;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -183,9 +184,13 @@ pub(super) fn cleanup_time_max() -> Duration {
     if staging::is_open() { Duration::from_secs(10) } else { Duration::from_millis(500) }
 }
 
-/// The threads that plan and run queries.
-pub(super) fn workers() -> Result<Runtime> {
+/// The threads that plan queries and write what they give; those of the engine `stock` run on them as well. All cores
+/// unless said otherwise.
+pub(super) fn workers(threads: Option<NonZeroUsize>) -> Result<Runtime> {
     let builder = &mut Builder::new_multi_thread();
+    if let Some(threads) = threads {
+        builder.worker_threads(threads.get());
+    }
     builder.enable_all().thread_stack_size(STACK_BYTES).build().map_err(not_started)
 }
 
@@ -218,7 +223,7 @@ mod tests {
         mut signals: Signals,
         stop: &Stop,
     ) -> Ended<T> {
-        let workers = workers().unwrap();
+        let workers = workers(None).unwrap();
         let patience = || Duration::from_millis(20);
         #[expect(clippy::disallowed_methods, reason = "a statement's driver is no task of a query")]
         let work = workers.spawn(work);

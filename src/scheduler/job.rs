@@ -14,7 +14,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::error::Result;
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::ExecutionPlan;
-use futures::{FutureExt, Stream, StreamExt};
+use futures::{Stream, StreamExt};
 
 use super::event::{Observers, Record, What};
 use super::exchange::{Control, Exchange, Reader};
@@ -258,7 +258,7 @@ impl Job {
     fn start(self: &Arc<Self>, stage: StageId) -> Vec<Stopper> {
         let spawn = |partition| {
             let task = task::run(Arc::clone(self), TaskId { stage, partition });
-            self.engine.spawn(task.boxed())
+            self.engine.spawn(task)
         };
         (0..self.stages[stage.index()].partitions).map(spawn).collect()
     }

@@ -6,7 +6,6 @@ use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use futures::future::BoxFuture;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::AbortHandle;
 
@@ -66,7 +65,7 @@ impl Workers {
         self.handle.metrics().num_alive_tasks()
     }
 
-    pub(super) fn spawn(&self, task: BoxFuture<'static, ()>) -> AbortHandle {
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
         #[expect(clippy::disallowed_methods, reason = "the one place where tasks are spawned")]
         self.handle.spawn(task).abort_handle()
     }

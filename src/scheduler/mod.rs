@@ -19,7 +19,7 @@ pub use local::Workers;
 
 use std::sync::Arc;
 
-use futures::future::BoxFuture;
+use futures::FutureExt;
 
 /// Where a job's tasks are polled.
 #[derive(Debug, Clone)]
@@ -31,10 +31,10 @@ pub enum Engine {
 }
 
 impl Engine {
-    fn spawn(&self, task: BoxFuture<'static, ()>) -> Stopper {
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> Stopper {
         match self {
             Self::Local(workers) => Stopper::Local(workers.spawn(task)),
-            Self::Inline(inline) => Stopper::Inline(Arc::clone(inline), inline.spawn(task)),
+            Self::Inline(inline) => Stopper::Inline(Arc::clone(inline), inline.spawn(task.boxed())),
         }
     }
 

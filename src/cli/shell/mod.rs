@@ -11,6 +11,7 @@ pub(in crate::cli) mod meta;
 mod scope;
 pub(in crate::cli) mod words;
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -73,6 +74,7 @@ struct Shell {
     supervisor: Runtime,
     workers: Option<Runtime>,
     color: ColorChoice,
+    threads: Option<NonZeroUsize>,
     keep_going: bool,
     /// While somebody could print between keystrokes, the editor also waits for changes of the window.
     /// `None` on a terminal that has no editor.
@@ -90,7 +92,7 @@ impl Shell {
         let output = Output::new(&args)?;
         let session = Arc::new(Session::with_options(&args.session)?);
         let book = Book::open(args.files.clone(), &session)?;
-        let workers = supervise::workers()?;
+        let workers = supervise::workers(args.session.threads)?;
         let (mut editor, printer) = editor(&args)?;
         let lookup = Lookup::new(Arc::clone(&session), workers.handle().clone());
         editor.set_helper(Some(SqlHelper { lookup }));
@@ -113,6 +115,7 @@ impl Shell {
             supervisor: supervise::supervisor()?,
             workers: Some(workers),
             color: args.color,
+            threads: args.session.threads,
             keep_going: args.keep_going,
             printer,
         };
@@ -292,7 +295,7 @@ impl Shell {
         let workers = match self.workers.take() {
             Some(workers) => workers,
             None => {
-                let workers = supervise::workers()?;
+                let workers = supervise::workers(self.threads)?;
                 if let Some(helper) = self.editor.helper() {
                     helper.lookup.move_to(workers.handle().clone());
                 }
