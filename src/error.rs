@@ -18,7 +18,7 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 
 pub use resources::{OUT_OF_MEMORY, Refusal, is_out_of_memory};
-pub use task::{OperatorFailure, TaskFailure, panic_message, panicked};
+pub use task::{OperatorFailure, Stopped, TaskFailure, panic_message, panicked};
 
 /// Result of everything in this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

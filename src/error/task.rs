@@ -99,6 +99,23 @@ impl StdError for OperatorFailure {
     }
 }
 
+/// What stands in the place of rows that will not come, because what computes them was told to stop.
+#[derive(Debug, thiserror::Error)]
+#[error("the query was stopped")]
+pub struct Stopped;
+
+impl Stopped {
+    /// It as an error of the engine.
+    pub fn error() -> DataFusionError {
+        DataFusionError::External(Box::new(Self))
+    }
+
+    /// Whether an error comes of nothing else.
+    pub fn is_cause_of(error: &DataFusionError) -> bool {
+        find::<Self>(error).is_some()
+    }
+}
+
 /// The error that a panic becomes, with the operator that it came from.
 pub fn panicked(panic: &(dyn Any + Send), operator: Option<&Arc<str>>) -> DataFusionError {
     let error = DataFusionError::Internal(panic_message(panic));

@@ -40,7 +40,7 @@ pub enum TaskEnd {
     Done,
     /// By an error, which is handed on in the place of rows.
     Failed,
-    /// It was stopped.
+    /// It was stopped, or what it reads was.
     Stopped,
 }
 
@@ -234,7 +234,7 @@ impl State {
         match end {
             TaskEnd::Done => {}
             TaskEnd::Failed => state.has_failed = true,
-            // Not by this state, which would have it stopping: its thread is about to end.
+            // Not by this state, which would have it stopping: what it reads was stopped, or its thread is about to end.
             TaskEnd::Stopped if state.status == Status::Running => {
                 let closed = self.unwanted(stage, actions);
                 self.close(closed, actions);

@@ -30,6 +30,7 @@ use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder,
 use datafusion::physical_plan::repartition::BatchPartitioner;
 use datafusion::physical_plan::{Partitioning, SpillManager};
 
+use crate::error::Stopped;
 use crate::graph::{Edge, EdgeId, EdgeKind};
 use gate::{Gate, Item};
 pub(super) use receive::Reader;
@@ -319,7 +320,7 @@ impl fmt::Debug for Exchange {
 
 /// What readers get in the place of rows that will not come.
 fn stopped() -> Arc<DataFusionError> {
-    Arc::new(DataFusionError::Execution("the query was stopped".into()))
+    Arc::new(Stopped::error())
 }
 
 fn internal(text: &str) -> DataFusionError {

@@ -13,7 +13,7 @@ use datafusion::error::{DataFusionError, Result};
 use futures::StreamExt;
 
 use super::{Job, StageRun};
-use crate::error::{TaskFailure, panicked};
+use crate::error::{Stopped, TaskFailure, panicked};
 use crate::graph::{NamedExec, TaskId};
 use crate::scheduler::Engine;
 use crate::scheduler::event::{self, Failure, Volume, What};
@@ -90,6 +90,8 @@ pub(super) fn run(job: Arc<Job>, task: TaskId) -> impl Future<Output = ()> + Sen
         };
         match pumped {
             Ok(()) => ending.is(TaskEnd::Done),
+            // It may find that what it reads was stopped before it is stopped itself.
+            Err(error) if Stopped::is_cause_of(&error) => fail(senders, error),
             Err(error) => {
                 let StageRun { op, partitions, .. } = &job.stages[task.stage.index()];
                 let stage = task.stage.index();
