@@ -52,6 +52,7 @@ soak: build
 	QUERY_SOAK_ROWS=100000000 QUERY_SOAK_KILLS=200 $(CARGO) test --locked --quiet -- streaming atomic
 	QUERY_SOAK_SEEDS=100 $(CARGO) test --locked --quiet -- slt::
 	QUERY_SOAK_CORRUPTIONS=2000 $(CARGO) test --locked --quiet -- corrupt
+	QUERY_SOAK_CANCELS=200 $(CARGO) test --locked --quiet -- cancel::what_is_stopped --nocapture
 	QUERY_SOAK_TPCH=1:256MB $(CARGO) test --locked --quiet -- memory::tpch
 	$(MAKE) $(TPCDS)/q1.sql
 	QUERY_SOAK_TPCDS=$(abspath $(TPCDS)) $(CARGO) test --locked --quiet -- graph::lower
@@ -61,7 +62,6 @@ $(TPCDS)/q1.sql: benches/tpcds.py
 	[ -x $(DSDGEN)/bin/pip ] || python3 -m venv $(DSDGEN)
 	$(DSDGEN)/bin/pip install --quiet --disable-pip-version-check duckdb==1.5.5 duckdb-extension-tpcds==1.5.5
 	$(DSDGEN)/bin/python benches/tpcds.py $(TPCDS)
-	QUERY_SOAK_CANCELS=200 $(CARGO) test --locked --quiet -- cancel::what_is_stopped --nocapture
 
 clean:
 	$(CARGO) clean
