@@ -30,7 +30,7 @@ def chain(tasks):
 
 
 def tree(tasks):
-    leaves = max(1, tasks * (FAN_IN - 1) // (2 * FAN_IN - 1))
+    leaves = max(1, tasks * (FAN_IN - 1) // FAN_IN)
     graph = {(0, i): (one,) for i in range(leaves)}
     level, width = 0, leaves
     while width > 1:

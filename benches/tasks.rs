@@ -13,13 +13,18 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::execution::TaskContext;
-use datafusion::physical_expr::EquivalenceProperties;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::error::Result;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
-use datafusion::physical_plan::union::UnionExec;
-use datafusion::physical_plan::{ExecutionPlan, Partitioning, PlanProperties};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, ReplaceChildrenOptions,
+};
 use futures::StreamExt;
 use query::graph::{EdgeKind, EdgeSpec, GraphBuilder, StageId, TaskGraph};
 use query::scheduler::event::{Observers, What};
@@ -52,12 +57,81 @@ fn gather(builder: &mut GraphBuilder, from: StageId) -> Arc<dyn ExecutionPlan> {
     builder.edge(from, EdgeSpec::new(EdgeKind::Gather, Arc::new(properties))).unwrap()
 }
 
+/// What reads all of its inputs and gives one batch, as a task of Dask has one result.
+#[derive(Debug)]
+struct One {
+    inputs: Vec<Arc<dyn ExecutionPlan>>,
+    properties: Arc<PlanProperties>,
+}
+
+fn one(inputs: Vec<Arc<dyn ExecutionPlan>>) -> Arc<dyn ExecutionPlan> {
+    let properties = Arc::clone(inputs[0].properties());
+    Arc::new(One { inputs, properties })
+}
+
+impl DisplayAs for One {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("One")
+    }
+}
+
+impl ExecutionPlan for One {
+    fn name(&self) -> &'static str {
+        "One"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        self.inputs.iter().collect()
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        inputs: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(one(inputs))
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        inputs: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(one(inputs))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let inputs = self.inputs.iter().map(|input| input.execute(partition, Arc::clone(&context)));
+        let inputs = inputs.collect::<Result<Vec<_>>>()?;
+        let last = async move {
+            let mut last = RecordBatch::new_empty(schema());
+            for mut input in inputs {
+                while let Some(batch) = input.next().await {
+                    last = batch?;
+                }
+            }
+            Ok(last)
+        };
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema(), futures::stream::once(last))))
+    }
+}
+
 /// So many tasks beside each other, gathered by one.
 fn independent(tasks: usize) -> TaskGraph {
     let mut builder = GraphBuilder::new();
     let scan = builder.stage(scan(tasks)).unwrap();
     let rows = gather(&mut builder, scan);
-    let root = builder.stage(rows).unwrap();
+    let root = builder.stage(one(vec![rows])).unwrap();
     builder.finish(root).unwrap()
 }
 
@@ -72,23 +146,17 @@ fn chain(tasks: usize) -> TaskGraph {
     builder.finish(last).unwrap()
 }
 
-/// A tree whose stages read ten others, each in a task of its own.
+/// A tree whose tasks read ten others each.
 fn tree(tasks: usize) -> TaskGraph {
     let mut builder = GraphBuilder::new();
-    let leaves = tasks * (FAN_IN - 1) / (2 * FAN_IN - 1);
+    let leaves = tasks * (FAN_IN - 1) / FAN_IN;
     let mut level: Vec<_> = (0..leaves.max(1)).map(|_| builder.stage(scan(1)).unwrap()).collect();
     while level.len() > 1 {
         level = level
             .chunks(FAN_IN)
             .map(|stages| {
                 let inputs: Vec<_> = stages.iter().map(|stage| gather(&mut builder, *stage)).collect();
-                let one = inputs.len() == 1;
-                let plan = if one {
-                    inputs.into_iter().next().unwrap()
-                } else {
-                    UnionExec::try_new(inputs).unwrap()
-                };
-                builder.stage(plan).unwrap()
+                builder.stage(one(inputs)).unwrap()
             })
             .collect();
     }
