@@ -42,10 +42,13 @@ $(DENY):
 	$(CARGO) install cargo-deny --version $(DENY_VERSION) --locked --quiet --root $(TOOLS)
 	rm -rf $(TOOLS)/target
 
-# Our own code optimised, on the dependencies that are built (and optimised) already.
+# Our own code optimised and without its checks of itself, on the dependencies that are built like that already.
+bench: export CARGO_PROFILE_DEV_OPT_LEVEL := 3
+bench: export CARGO_PROFILE_DEV_DEBUG_ASSERTIONS := false
+bench: export CARGO_PROFILE_DEV_OVERFLOW_CHECKS := false
 bench:
-	CARGO_PROFILE_DEV_OPT_LEVEL=3 $(CARGO) bench --locked --profile dev --bench tasks
-	CARGO_PROFILE_DEV_OPT_LEVEL=3 $(CARGO) build --locked
+	$(CARGO) bench --locked --profile dev --bench tasks
+	$(CARGO) build --locked
 	benches/run.sh $(TARGET)/debug
 
 soak: build

@@ -1,12 +1,18 @@
 #!/usr/bin/env bash
-# What the scheduler costs (against DataFusion's own streams, and a task against Dask's), and TPC-H side by side with
-# DuckDB: whole processes, in turn. Quote the ratios, not the seconds.
-# usage: run.sh FOLDER_OF_THE_BINARY [SCALE, 1 or 10] [RUNS]
+# What the scheduler costs (a task against Dask's, queries against DataFusion's own streams), what a second thread
+# gives, what a shuffle holds, and TPC-H side by side with DuckDB: whole processes, in turn. Quote the ratios, not the
+# seconds.
+# usage: run.sh FOLDER_OF_THE_BINARY [SCALE, 1 or 10] [RUNS] [PAIRS]
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 binary=$(cd "$1" && pwd)
+pairs=${4:-15}
 data=$("$here/setup.sh")
 "$data/peers/bin/python" "$here/tasks.py"
-"$here/engines.py" --query "$binary/query" --data "$data/tpch${2:-1}" --bound 1.02
+"$here/engines.py" --query "$binary/query" --data "$data/tpch${2:-1}" --pairs "$pairs" --bound 1.02
+"$here/engines.py" --query "$binary/query" --data "$data/tpcds1" --queries "$data/tpcds_queries" --pairs "$pairs" --bound 1.02
+"$here/engines.py" --query "$binary/query" --data "$data/tpch${2:-1}" --pairs 5 --statement \
+  --first "--threads 1" --second "--threads 2" --bound 0.588
+"$here/shuffle.py" "$binary/query"
 PATH=$data/peers/bin:$binary:$PATH "$here/compare.py" --data "$data/tpch${2:-1}" \
   --queries "$here/../queries/tpch" --engines duckdb2,query --runs "${3:-3}"

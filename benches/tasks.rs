@@ -2,7 +2,7 @@
 //! with every event listened to. `benches/tasks.py` does the same with Dask.
 //!
 //! Prints, for each shape and size, the seconds from the submission to the end of the job, and at last the slope
-//! between the smallest and the largest graph in microseconds a task.
+//! between the smallest and the largest graph in microseconds a task. Arguments choose shapes.
 
 #![expect(
     clippy::unwrap_used,
@@ -194,10 +194,14 @@ fn main() {
     if std::env::args().any(|argument| argument == "--test") {
         return;
     }
+    let chosen: Vec<_> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     type Shape = fn(usize) -> TaskGraph;
     let shapes: [(&str, Shape); 3] = [("independent", independent), ("chain", chain), ("tree", tree)];
     for (name, shape) in shapes {
+        if !chosen.is_empty() && !chosen.iter().any(|chosen| chosen == name) {
+            continue;
+        }
         let mut points = Vec::new();
         for size in SIZES {
             let tasks = shape(size).tasks();

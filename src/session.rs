@@ -424,6 +424,10 @@ async fn carry_out(context: &SessionContext, plan: LogicalPlan) -> Result<Outcom
 }
 
 async fn written(frame: DataFrame) -> Result<Outcome, Failure> {
+    // What is done already has no rows to tell of, and needs no job for that.
+    if matches!(frame.logical_plan(), LogicalPlan::EmptyRelation(empty) if !empty.produce_one_row) {
+        return Ok(Outcome::Done);
+    }
     let is_write = matches!(frame.logical_plan(), LogicalPlan::Dml(_));
     let batches = frame.collect().await?;
     Ok(if is_write { Outcome::Written(copy::count(&batches)) } else { Outcome::Done })

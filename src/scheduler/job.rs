@@ -17,7 +17,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use futures::{Stream, StreamExt};
 
 use super::event::{Observers, Record, What};
-use super::exchange::{Control, Exchange, Reader};
+use super::exchange::{Control, Exchange, Reader, Sender};
 use super::inline::Step;
 use super::measure::{JobShape, Measured, operators};
 use super::state::{Action, Event, Outcome, State, Status};
@@ -278,12 +278,13 @@ impl Job {
         self.tell(|| What::StageEnded(stage, status));
     }
 
-    /// The exchanges that a stage's rows go to.
-    fn outputs(&self, stage: StageId) -> Vec<Arc<Exchange>> {
-        let outputs = &self.stages[stage.index()].outputs;
+    /// A task's ends of the exchanges that its stage's rows go to.
+    fn senders(&self, task: TaskId) -> Vec<Sender> {
+        let outputs = &self.stages[task.stage.index()].outputs;
+        let sender = |exchange| Sender::new(Arc::clone(exchange), task.partition);
         match outputs.is_empty() {
-            true => vec![Arc::clone(&self.results)],
-            false => outputs.iter().map(|edge| Arc::clone(&self.exchanges[edge.index()])).collect(),
+            true => vec![sender(&self.results)],
+            false => outputs.iter().map(|edge| sender(&self.exchanges[edge.index()])).collect(),
         }
     }
 }

@@ -123,6 +123,8 @@ pub struct State {
     is_finished: bool,
     /// Stages that run or are told to stop.
     live_stages: usize,
+    /// Edges that are about to be closed; empty between events.
+    closing: Vec<usize>,
 }
 
 #[derive(Debug, Clone)]
@@ -168,6 +170,7 @@ impl State {
             is_cancelled: false,
             is_finished: false,
             live_stages: 0,
+            closing: Vec::new(),
         }
     }
 
@@ -188,15 +191,18 @@ impl State {
             Event::Closed(edge) => {
                 let closes = self.edges.get(edge.index()).map(|edge| edge.open) == Some(1);
                 match closes {
-                    true => self.close(vec![edge.index()], &mut actions),
+                    true => {
+                        self.closing.push(edge.index());
+                        self.close(&mut actions);
+                    }
                     false => self.edges[edge.index()].open = self.edges[edge.index()].open.saturating_sub(1),
                 }
             }
             Event::ResultsClosed => {
                 self.results_open = self.results_open.saturating_sub(1);
                 if self.results_open == 0 {
-                    let closed = self.unwanted(self.root, &mut actions);
-                    self.close(closed, &mut actions);
+                    self.unwanted(self.root, &mut actions);
+                    self.close(&mut actions);
                 }
             }
             Event::Ended(task, end) => self.ended(task.stage.index(), end, &mut actions),
@@ -236,8 +242,8 @@ impl State {
             TaskEnd::Failed => state.has_failed = true,
             // Not by this state, which would have it stopping: what it reads was stopped, or its thread is about to end.
             TaskEnd::Stopped if state.status == Status::Running => {
-                let closed = self.unwanted(stage, actions);
-                self.close(closed, actions);
+                self.unwanted(stage, actions);
+                self.close(actions);
             }
             TaskEnd::Stopped => {}
         }
@@ -256,13 +262,14 @@ impl State {
         };
         actions.push(Action::Over(StageId::new(stage), state.status));
         self.live_stages -= 1;
-        let inputs = state.inputs.clone();
-        self.close(inputs, actions);
+        self.closing.extend_from_slice(&state.inputs);
+        self.close(actions);
     }
 
-    /// Closes edges for good. Producers that have no reader left are stopped, and so on up to the scans.
-    fn close(&mut self, mut edges: Vec<usize>, actions: &mut Vec<Action>) {
-        while let Some(edge) = edges.pop() {
+    /// Closes the edges that are about to be, for good. Producers that have no reader left are stopped, and so on up
+    /// to the scans.
+    fn close(&mut self, actions: &mut Vec<Action>) {
+        while let Some(edge) = self.closing.pop() {
             let EdgeState { from, open } = &mut self.edges[edge];
             if *open == 0 {
                 continue;
@@ -271,13 +278,13 @@ impl State {
             let producer = *from;
             self.stages[producer].outputs_open -= 1;
             if self.stages[producer].outputs_open == 0 {
-                edges.extend(self.unwanted(producer, actions));
+                self.unwanted(producer, actions);
             }
         }
     }
 
-    /// A stage that nobody reads any more; gives the edges that it does not read any more either.
-    fn unwanted(&mut self, stage: usize, actions: &mut Vec<Action>) -> Vec<usize> {
+    /// A stage that nobody reads any more. The edges that it reads are about to be closed then.
+    fn unwanted(&mut self, stage: usize, actions: &mut Vec<Action>) {
         let state = &mut self.stages[stage];
         match state.status {
             Status::Waiting => state.status = Status::Skipped,
@@ -286,10 +293,10 @@ impl State {
                 actions.push(Action::Stop(StageId::new(stage)));
             }
             Status::Stopping | Status::Done | Status::Failed | Status::Stopped | Status::Skipped => {
-                return Vec::new();
+                return;
             }
         }
-        state.inputs.clone()
+        self.closing.extend_from_slice(&state.inputs);
     }
 
     fn cancel(&mut self, actions: &mut Vec<Action>) {
@@ -299,8 +306,8 @@ impl State {
         // A root that has handed over everything is no cancelled one.
         self.is_cancelled = !self.stages[self.root].status.is_over();
         self.results_open = 0;
-        let closed = self.unwanted(self.root, actions);
-        self.close(closed, actions);
+        self.unwanted(self.root, actions);
+        self.close(actions);
     }
 
     fn finish(&mut self, actions: &mut Vec<Action>) {

@@ -205,14 +205,22 @@ impl Exchange {
         }
     }
 
+    /// The queue that an output partition is read from where no order is kept.
+    fn only_queue_of(&self, partition: usize) -> (usize, usize) {
+        match self.route {
+            Route::Own => (partition, 0),
+            Route::One | Route::By(_) => (0, partition),
+        }
+    }
+
     /// Puts a batch into a queue, in memory or on disk. A queue that is closed does not take it.
     fn push(&self, gate: &Gate, queue: usize, batch: RecordBatch) -> Result<()> {
-        if !gate.is_open(queue) {
-            return Ok(());
-        }
         let bytes = batch.get_array_memory_size();
         if self.reservation().try_grow(bytes).is_err() {
-            return self.spill(gate, queue, &batch, bytes);
+            return match gate.is_open(queue) {
+                true => self.spill(gate, queue, &batch, bytes),
+                false => Ok(()),
+            };
         }
         if gate.push(queue, Item::Batch(batch, bytes)).is_err() {
             self.reservation().shrink(bytes);

@@ -10,7 +10,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::coop::cooperative;
-use datafusion::physical_plan::metrics::BaselineMetrics;
+use datafusion::physical_plan::metrics::{BaselineMetrics, Count, MetricBuilder};
 use datafusion::physical_plan::sorts::streaming_merge::StreamingMergeBuilder;
 use futures::{Stream, StreamExt};
 
@@ -29,14 +29,18 @@ impl EdgeReader for Reader {
         if exchange.starts_early {
             exchange.want();
         }
-        let queues =
-            exchange.queues_of(partition).into_iter().map(|(gate, queue)| exchange.queue(gate, queue));
-        let mut queues: Vec<_> = queues.collect();
         let rows = match &exchange.ordering {
-            None => queues.swap_remove(0),
+            None => {
+                let (gate, queue) = exchange.only_queue_of(partition);
+                Rows::Queued(exchange.queue(gate, queue))
+            }
             Some(ordering) => {
+                let queues = exchange.queues_of(partition).into_iter();
+                let queue =
+                    |(gate, queue)| Box::pin(exchange.queue(gate, queue)) as SendableRecordBatchStream;
+                let queues = queues.map(queue).collect();
                 let name = format!("ExchangeMerge[{partition}]");
-                StreamingMergeBuilder::new()
+                let merged = StreamingMergeBuilder::new()
                     .with_streams(queues)
                     .with_schema(Arc::clone(&exchange.schema))
                     .with_expressions(ordering)
@@ -46,11 +50,12 @@ impl EdgeReader for Reader {
                     .with_fetch(exchange.fetch)
                     .with_reservation(MemoryConsumer::new(name).register(context.memory_pool()))
                     .with_spill_manager(exchange.files().clone())
-                    .build()?
+                    .build()?;
+                Rows::Merged(merged)
             }
         };
-        let metrics = BaselineMetrics::new(&exchange.metrics, partition);
-        Ok(Box::pin(cooperative(PartitionStream { rows: Some(rows), left: exchange.fetch, metrics, guard })))
+        let count = MetricBuilder::new(&exchange.metrics).output_rows(partition);
+        Ok(Box::pin(cooperative(PartitionStream { rows, left: exchange.fetch, count, guard })))
     }
 }
 
@@ -62,15 +67,15 @@ impl Exchange {
         }
     }
 
-    fn queue(self: &Arc<Self>, gate: usize, queue: usize) -> SendableRecordBatchStream {
-        Box::pin(QueueStream {
+    fn queue(self: &Arc<Self>, gate: usize, queue: usize) -> QueueStream {
+        QueueStream {
             exchange: Arc::clone(self),
             gate,
             queue,
             reading: None,
             has_asked: self.starts_early,
             is_over: false,
-        })
+        }
     }
 }
 
@@ -86,12 +91,31 @@ impl Drop for Guard {
     }
 }
 
+/// Where an output partition's rows come from.
+enum Rows {
+    /// One queue.
+    Queued(QueueStream),
+    /// Several, in their order.
+    Merged(SendableRecordBatchStream),
+    /// All are given.
+    Over,
+}
+
+impl Rows {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<RecordBatch>>> {
+        match self {
+            Self::Queued(queue) => queue.poll_next_unpin(cx),
+            Self::Merged(rows) => rows.poll_next_unpin(cx),
+            Self::Over => Poll::Ready(None),
+        }
+    }
+}
+
 /// An output partition, up to the rows that are wanted of it.
 struct PartitionStream {
-    /// `None` at the end.
-    rows: Option<SendableRecordBatchStream>,
+    rows: Rows,
     left: Option<usize>,
-    metrics: BaselineMetrics,
+    count: Count,
     guard: Guard,
 }
 
@@ -101,10 +125,9 @@ impl Stream for PartitionStream {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         if this.left == Some(0) {
-            this.rows = None;
+            this.rows = Rows::Over;
         }
-        let Some(rows) = &mut this.rows else { return Poll::Ready(None) };
-        let next = match (ready!(rows.poll_next_unpin(cx)), &mut this.left) {
+        let next = match (ready!(this.rows.poll_next(cx)), &mut this.left) {
             (Some(Ok(batch)), Some(left)) => {
                 let batch = if batch.num_rows() > *left { batch.slice(0, *left) } else { batch };
                 *left -= batch.num_rows();
@@ -113,10 +136,15 @@ impl Stream for PartitionStream {
             (next, _) => next,
         };
         // After an error no row may follow.
-        if this.left == Some(0) || !matches!(next, Some(Ok(_))) {
-            this.rows = None;
+        match &next {
+            Some(Ok(batch)) if this.left != Some(0) => this.count.add(batch.num_rows()),
+            Some(Ok(batch)) => {
+                this.count.add(batch.num_rows());
+                this.rows = Rows::Over;
+            }
+            Some(Err(_)) | None => this.rows = Rows::Over,
         }
-        this.metrics.record_poll(Poll::Ready(next))
+        Poll::Ready(next)
     }
 }
 

@@ -16,8 +16,8 @@ use super::{Exchange, Item, Route, stopped};
 pub(in crate::scheduler) struct Sender {
     exchange: Arc<Exchange>,
     producer: usize,
-    /// Made when it is first needed.
-    partitioner: Option<BatchPartitioner>,
+    /// Made when it is first needed; large, and tasks are many.
+    partitioner: Option<Box<BatchPartitioner>>,
     routed: Vec<(usize, RecordBatch)>,
     has_ended: bool,
 }
@@ -33,20 +33,32 @@ impl Sender {
     /// # Errors
     /// Keys that cannot be computed, a full disk.
     pub(in crate::scheduler) async fn send(&mut self, batch: RecordBatch) -> Result<bool> {
+        if !matches!(self.exchange.route, Route::By(_)) {
+            return self.push(0, batch).await;
+        }
         if batch.num_rows() > 0 {
-            self.route(batch)?;
+            self.divide(batch)?;
         }
         self.push_routed().await
     }
 
-    fn route(&mut self, batch: RecordBatch) -> Result<()> {
-        let Route::By(partitioning) = &self.exchange.route else {
-            self.routed.push((0, batch));
-            return Ok(());
-        };
+    /// Puts a batch into a queue when there is room.
+    async fn push(&self, output: usize, batch: RecordBatch) -> Result<bool> {
+        let gate = self.exchange.gate(self.producer);
+        if !poll_fn(|cx| gate.poll_room(cx)).await {
+            return Ok(false);
+        }
+        if batch.num_rows() > 0 {
+            self.exchange.push(gate, output, batch)?;
+        }
+        Ok(true)
+    }
+
+    fn divide(&mut self, batch: RecordBatch) -> Result<()> {
+        let Route::By(partitioning) = &self.exchange.route else { return Ok(()) };
         let partitioner = match &mut self.partitioner {
             Some(partitioner) => partitioner,
-            empty => empty.insert(self.exchange.partitioner(partitioning, self.producer)?),
+            empty => empty.insert(Box::new(self.exchange.partitioner(partitioning, self.producer)?)),
         };
         for part in partitioner.partition_iter(batch)? {
             let (output, part) = part?;
@@ -56,14 +68,16 @@ impl Sender {
     }
 
     async fn push_routed(&mut self) -> Result<bool> {
-        let gate = self.exchange.gate(self.producer);
-        for (output, batch) in mem::take(&mut self.routed) {
-            if !poll_fn(|cx| gate.poll_room(cx)).await {
-                return Ok(false);
+        let mut routed = mem::take(&mut self.routed);
+        let mut is_wanted = true;
+        for (output, batch) in routed.drain(..) {
+            is_wanted = self.push(output, batch).await?;
+            if !is_wanted {
+                break;
             }
-            self.exchange.push(gate, output, batch)?;
         }
-        Ok(true)
+        self.routed = routed;
+        Ok(is_wanted)
     }
 
     /// Ends it: all rows are handed on. The last of the producers hands on what the small batches of all have come to.

@@ -76,8 +76,7 @@ impl Drop for Ending {
 
 /// One task. That it has ended is said, and known to its readers, also when it is dropped before it first runs.
 pub(super) fn run(job: Arc<Job>, task: TaskId) -> impl Future<Output = ()> + Send {
-    let senders = job.outputs(task.stage).into_iter().map(|output| Sender::new(output, task.partition));
-    let mut senders: Vec<_> = senders.collect();
+    let mut senders = job.senders(task);
     let end = TaskEnd::Stopped;
     let mut ending = Ending { job, task, end, tally: Tally::default(), busy: Duration::ZERO };
     async move {
@@ -147,8 +146,11 @@ async fn pump(job: &Arc<Job>, task: TaskId, senders: &mut Vec<Sender>, tally: &T
         let batch = batch?;
         tally.add(&batch, job.observers.any());
         let mut is_wanted = false;
-        for sender in senders.iter_mut() {
-            is_wanted |= sender.send(batch.clone()).await?;
+        if let Some((last, others)) = senders.split_last_mut() {
+            for sender in others {
+                is_wanted |= sender.send(batch.clone()).await?;
+            }
+            is_wanted |= last.send(batch).await?;
         }
         if !is_wanted {
             break;
