@@ -128,7 +128,7 @@ mod tests {
     use datafusion::physical_plan::scalar_subquery::ScalarSubqueryLink;
 
     use super::*;
-    use crate::graph::{EdgeKind, EdgeSpec, GraphBuilder, Transport};
+    use crate::graph::{EdgeKind, EdgeSpec, GraphBuilder};
 
     fn table() -> Arc<dyn ExecutionPlan> {
         let schema = Schema::new(vec![Field::new("a", DataType::Int64, true)]);
@@ -196,11 +196,7 @@ mod tests {
     fn a_stage_with_several_readers_takes_its_place_from_the_first() {
         let mut builder = GraphBuilder::new();
         let shared = builder.stage(table()).unwrap();
-        let node = CoalescePartitionsExec::new(table());
-        let spec = EdgeSpec {
-            transport: Transport::Materialized,
-            ..EdgeSpec::new(EdgeKind::Gather, Arc::clone(node.properties()))
-        };
+        let spec = EdgeSpec::kept(Arc::clone(table().properties()));
         let [build, probe] = [(); 2].map(|()| builder.edge(shared, spec.clone()).unwrap());
         let build = ended(&mut builder, build);
         let probe = ended(&mut builder, probe);

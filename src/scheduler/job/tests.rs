@@ -251,6 +251,35 @@ fn a_limit_stops_what_never_ends() {
     });
 }
 
+/// The root's task waits with the last rows in hand until the results are read: until then nothing of it is dropped.
+#[test]
+fn a_limit_that_is_met_stops_what_is_above_while_its_reader_still_waits() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for threads in [1, 3] {
+        runtime.block_on(async {
+            let engine = Engine::Local(Workers::of_the_process(threads).unwrap());
+            let endless = source(4, |_| stream::repeat_with(|| Ok(batch(0..10))).boxed());
+            let limited = EdgeSpec { fetch: Some(25), ..spec(EdgeKind::Gather, 1) };
+            let mut job = submit(through(endless, limited), engine, TaskContext::default());
+            let rows = job.rows();
+            loop {
+                match in_time(job.records.recv()).await.unwrap().what {
+                    // Its tasks may find that nobody wants more before they are told to stop.
+                    What::StageEnded(stage, _) => {
+                        assert_eq!(stage, StageId::new(0));
+                        break;
+                    }
+                    What::JobEnded(_) => panic!("the root has handed over what nobody took"),
+                    _ => {}
+                }
+            }
+            let read: Vec<_> = in_time(rows.collect()).await;
+            assert_eq!(read.into_iter().map(|batch| batch.unwrap().num_rows()).sum::<usize>(), 25);
+            job.ended().await;
+        });
+    }
+}
+
 #[test]
 fn results_that_are_dropped_stop_the_job() {
     on_each_engine(async |engine| {
@@ -500,3 +529,5 @@ fn a_spread_is_of_the_values_in_order() {
     assert_eq!(Spread::of([4, 1].into_iter()), Some(Spread { min: 1, median: 1, max: 4 }));
     assert_eq!(Spread::<u64>::of([].into_iter()), None);
 }
+
+mod kept;
