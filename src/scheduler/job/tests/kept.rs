@@ -3,10 +3,9 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use datafusion::common::{JoinType, NullEquality};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::physical_plan::expressions::Column;
-use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, PartitionMode};
+use datafusion::physical_plan::joins::CrossJoinExec;
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 
 use super::*;
@@ -350,11 +349,7 @@ fn self_join(partitions: usize, mode: PartitionMode) -> TaskGraph {
         }
         PartitionMode::Partitioned | PartitionMode::Auto => build,
     };
-    let a = || col("a", &schema()).unwrap();
-    let (on, equal) = (vec![(a(), a())], NullEquality::NullEqualsNothing);
-    let joined =
-        HashJoinExec::try_new(build, probe, on, None, &JoinType::Inner, Some(vec![0]), mode, equal, false);
-    let joined = sketch.stage(Arc::new(joined.unwrap()));
+    let joined = sketch.stage(self_joined(build, probe, mode));
     let rows = sketch.edge(joined, EdgeKind::Gather, 1);
     let root = sketch.stage(rows);
     valid(sketch.finish(root))
@@ -388,21 +383,7 @@ fn a_join_of_shared_rows_with_themselves_runs_in_little_memory() {
         let mut sketch = Sketch::new();
         let shared = sketch.stage(many(1, 60, 500));
         let [build, probe] = [(); 2].map(|()| sketch.kept_edge(shared, 1));
-        let a = || col("a", &schema()).unwrap();
-        let (on, mode, equal) =
-            (vec![(a(), a())], PartitionMode::CollectLeft, NullEquality::NullEqualsNothing);
-        let joined = HashJoinExec::try_new(
-            build,
-            probe,
-            on,
-            None,
-            &JoinType::Inner,
-            Some(vec![0]),
-            mode,
-            equal,
-            false,
-        );
-        let root = sketch.stage(Arc::new(joined.unwrap()));
+        let root = sketch.stage(self_joined(build, probe, PartitionMode::CollectLeft));
         let job = submit(valid(sketch.finish(root)), engine, room.context());
         let mut found = job.collect().await.unwrap();
         found.sort_unstable();
