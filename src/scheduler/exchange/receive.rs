@@ -26,7 +26,7 @@ impl EdgeReader for Reader {
         let exchange = &self.0;
         exchange.open_once(partition)?;
         let guard = Guard { exchange: Arc::clone(exchange), partition };
-        if exchange.starts_early {
+        if exchange.starts_early && exchange.fetch != Some(0) {
             exchange.want();
         }
         let queues =
@@ -50,7 +50,7 @@ impl EdgeReader for Reader {
             }
         };
         let metrics = BaselineMetrics::new(&exchange.metrics, partition);
-        Ok(Box::pin(cooperative(PartitionStream { rows: Some(rows), left: exchange.fetch, metrics, guard })))
+        Ok(partition_stream(rows, exchange.fetch, metrics, guard))
     }
 }
 
@@ -86,23 +86,48 @@ impl Drop for Guard {
     }
 }
 
-/// An output partition, up to the rows that are wanted of it.
-struct PartitionStream {
+/// The rows of an output partition, up to those that are wanted of it. The guard is dropped when no more are: when
+/// the fetch is met, or with the stream.
+///
+/// It is not dropped when the rows have come to their end by themselves: their producers are about to say that they
+/// are done, and would be stopped for nothing.
+pub(super) fn partition_stream<G: Send + Unpin + 'static>(
+    rows: SendableRecordBatchStream,
+    fetch: Option<usize>,
+    metrics: BaselineMetrics,
+    guard: G,
+) -> SendableRecordBatchStream {
+    let schema = rows.schema();
+    let mut stream = PartitionStream { rows: Some(rows), left: fetch, schema, metrics, guard: Some(guard) };
+    stream.close_if_met();
+    Box::pin(cooperative(stream))
+}
+
+struct PartitionStream<G> {
     /// `None` at the end.
     rows: Option<SendableRecordBatchStream>,
     left: Option<usize>,
+    schema: SchemaRef,
     metrics: BaselineMetrics,
-    guard: Guard,
+    /// `None`: no more rows are wanted.
+    guard: Option<G>,
 }
 
-impl Stream for PartitionStream {
+impl<G> PartitionStream<G> {
+    /// What there is beyond the fetch is not wanted.
+    fn close_if_met(&mut self) {
+        if self.left == Some(0) {
+            self.rows = None;
+            self.guard = None;
+        }
+    }
+}
+
+impl<G: Unpin> Stream for PartitionStream<G> {
     type Item = Result<RecordBatch>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
-        if this.left == Some(0) {
-            this.rows = None;
-        }
         let Some(rows) = &mut this.rows else { return Poll::Ready(None) };
         let next = match (ready!(rows.poll_next_unpin(cx)), &mut this.left) {
             (Some(Ok(batch)), Some(left)) => {
@@ -113,16 +138,17 @@ impl Stream for PartitionStream {
             (next, _) => next,
         };
         // After an error no row may follow.
-        if this.left == Some(0) || !matches!(next, Some(Ok(_))) {
+        if !matches!(next, Some(Ok(_))) {
             this.rows = None;
         }
+        this.close_if_met();
         this.metrics.record_poll(Poll::Ready(next))
     }
 }
 
-impl RecordBatchStream for PartitionStream {
+impl<G: Unpin> RecordBatchStream for PartitionStream<G> {
     fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.guard.exchange.schema)
+        Arc::clone(&self.schema)
     }
 }
 
@@ -166,7 +192,7 @@ impl Stream for QueueStream {
                     this.exchange.reservation().shrink(bytes);
                     return Poll::Ready(Some(Ok(batch)));
                 }
-                Some(Item::Run(run)) => this.reading = run.take(this.exchange.files())?,
+                Some(Item::Run(run)) => this.reading = Some(run.take(this.exchange.files())?),
                 Some(Item::Failure(error)) => {
                     this.is_over = true;
                     return Poll::Ready(Some(Err(DataFusionError::from(&error))));
@@ -183,5 +209,92 @@ impl Stream for QueueStream {
 impl RecordBatchStream for QueueStream {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.exchange.schema)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::super::{Control, Output, Sender};
+    use super::*;
+    use crate::graph::{EdgeId, EdgeKind, EdgeSpec};
+    use crate::scheduler::sketch::{Sketch, batch, numbers, scan, spec};
+
+    #[derive(Clone, Default)]
+    struct Counting {
+        wanted: Arc<AtomicUsize>,
+        closed: Arc<AtomicUsize>,
+    }
+
+    impl Counting {
+        fn counts(&self) -> (usize, usize) {
+            (self.wanted.load(Ordering::Relaxed), self.closed.load(Ordering::Relaxed))
+        }
+    }
+
+    impl Control for Counting {
+        fn wanted(&self, _edge: EdgeId) {
+            self.wanted.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn closed(&self, _edge: Option<EdgeId>) {
+            self.closed.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn spilled(&self, _edge: Option<EdgeId>, _bytes: usize) {}
+    }
+
+    /// A Gather from one task that ends after so many rows.
+    fn gather(fetch: usize) -> (Arc<Exchange>, Counting) {
+        let mut sketch = Sketch::new();
+        let from = sketch.stage(scan(1));
+        let rows = sketch.spec(from, EdgeSpec { fetch: Some(fetch), ..spec(EdgeKind::Gather, 1) });
+        let root = sketch.stage(rows);
+        let graph = sketch.finish(root);
+        let counting = Counting::default();
+        let control = Box::new(counting.clone());
+        (Exchange::of_edge(&graph.edges()[0], 1, &Arc::default(), control), counting)
+    }
+
+    #[tokio::test]
+    async fn a_fetch_that_is_met_closes_at_once_and_only_once() {
+        let (exchange, counting) = gather(15);
+        let mut rows = Reader(Arc::clone(&exchange)).open(0, &Arc::default()).unwrap();
+        let mut sender = Sender::new(Output::Exchange(exchange), 0);
+        assert!(sender.send(batch(0..10)).await.unwrap());
+        assert_eq!(numbers(&rows.next().await.unwrap().unwrap()).len(), 10);
+        assert_eq!(counting.counts(), (1, 0));
+        assert!(sender.send(batch(10..20)).await.unwrap());
+        assert_eq!(numbers(&rows.next().await.unwrap().unwrap()), (10..15).collect::<Vec<_>>());
+        assert_eq!(counting.counts(), (1, 1), "all rows are in hand, and nobody has asked for more");
+        assert!(!sender.send(batch(20..30)).await.unwrap());
+        assert!(rows.next().await.is_none());
+        drop(rows);
+        assert_eq!(counting.counts(), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn a_fetch_that_is_not_met_closes_with_the_stream() {
+        let (exchange, counting) = gather(15);
+        let mut rows = Reader(Arc::clone(&exchange)).open(0, &Arc::default()).unwrap();
+        let mut sender = Sender::new(Output::Exchange(exchange), 0);
+        sender.send(batch(0..10)).await.unwrap();
+        sender.finish().await.unwrap();
+        rows.next().await.unwrap().unwrap();
+        assert!(rows.next().await.is_none());
+        assert_eq!(counting.counts(), (1, 0), "the producer has ended by itself");
+        drop(rows);
+        assert_eq!(counting.counts(), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn a_fetch_of_nothing_wants_nothing() {
+        let (exchange, counting) = gather(0);
+        let mut rows = Reader(exchange).open(0, &Arc::default()).unwrap();
+        assert_eq!(counting.counts(), (0, 1));
+        assert!(rows.next().await.is_none());
+        drop(rows);
+        assert_eq!(counting.counts(), (0, 1));
     }
 }
