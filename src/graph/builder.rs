@@ -44,6 +44,12 @@ impl EdgeSpec {
             is_hidden: false,
         }
     }
+
+    /// An edge of a stage whose rows are kept for several readers. It looks to its reader like the stage's plan,
+    /// whose properties these are.
+    pub fn kept(properties: Arc<PlanProperties>) -> Self {
+        Self { transport: Transport::Materialized, ..Self::new(EdgeKind::Forward, properties) }
+    }
 }
 
 /// Makes a graph: a stage, the edges that read it, the stages with these edges as leaves, up to the root.

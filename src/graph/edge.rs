@@ -64,15 +64,23 @@ pub enum EdgeKind {
     Rebalance,
     /// By split points of an order.
     Range,
+    /// Each partition into the one of the same number, unchanged and in its order. Such an edge is kept, and only
+    /// such edges are: where rows are to be moved for a reader as well, a stage between them does it.
+    Forward,
 }
 
 impl EdgeKind {
     /// Whether the producer starts when the reader's stream is made, so that the build sides of joins
     /// overlap; the others start when their rows are first asked for, when the build side's filter is known.
+    ///
+    /// What a Forward reads does not depend on any filter of its readers. But it is kept until the last of them has
+    /// passed, so it is better not begun before the first one asks: a reader whose stream is made early may never
+    /// ask (the probe side of a join whose build side is empty), or ask much later. Nothing is lost where build
+    /// sides overlap: what reads them from another stage asks at once.
     pub fn starts_early(self) -> bool {
         match self {
             Self::Gather | Self::Merge => true,
-            Self::Shuffle | Self::Rebalance | Self::Range => false,
+            Self::Shuffle | Self::Rebalance | Self::Range | Self::Forward => false,
         }
     }
 
@@ -84,6 +92,7 @@ impl EdgeKind {
             Self::Shuffle => "Shuffle",
             Self::Rebalance => "Rebalance",
             Self::Range => "Range",
+            Self::Forward => "Forward",
         }
     }
 }
@@ -99,6 +108,7 @@ impl fmt::Display for EdgeKind {
 pub enum Transport {
     /// On their way: the producer and its one reader run together.
     Pipelined,
-    /// Kept whole, in memory and beyond it on disk, for several readers.
+    /// Kept whole, in memory and beyond it on disk, until each of the stage's readers has passed or gone. The
+    /// producer never waits for any of them. All edges out of such a stage are alike and share what is kept.
     Materialized,
 }

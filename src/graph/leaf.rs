@@ -100,7 +100,7 @@ impl DisplayAs for EdgeExec {
         match format {
             DisplayFormatType::Default | DisplayFormatType::Verbose => {
                 write!(f, "EdgeExec: {}", self.kind)?;
-                if !matches!(self.kind, EdgeKind::Gather | EdgeKind::Merge) {
+                if !matches!(self.kind, EdgeKind::Gather | EdgeKind::Merge | EdgeKind::Forward) {
                     write!(f, " into {}", self.properties.output_partitioning())?;
                 }
                 self.fetch.map_or(Ok(()), |fetch| write!(f, ", fetch={fetch}"))

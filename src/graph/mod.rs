@@ -11,7 +11,6 @@ mod id;
 mod leaf;
 mod named;
 mod op;
-mod order;
 mod stage;
 mod validate;
 mod walk;

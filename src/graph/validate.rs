@@ -20,7 +20,8 @@ impl TaskGraph {
     /// - A stage has as many tasks as its plan has partitions. An edge's kind and its partitioning agree: a Gather
     ///   and a Merge have one partition, a Merge knows its order and a Gather has none. The columns of an edge are
     ///   those of its producer.
-    /// - Rows on their way have one reader; kept ones may have several.
+    /// - Rows on their way have one reader; kept ones may have several, and are kept by partition: their edges are
+    ///   Forwards, which have the partitions of the producer and no order of their own, and only theirs are.
     /// - No plan moves rows between partitions by itself, outside of recursive terms.
     ///
     /// # Errors
@@ -54,7 +55,7 @@ impl TaskGraph {
             check(edge.leaf.edge() == *id, || {
                 format!("the leaf of edge {id} is edge {}'s", edge.leaf.edge())
             })?;
-            check_kind(edge)?;
+            check_kind(edge, self.stage(*from).partitions)?;
             let columns = |schema: datafusion::arrow::datatypes::SchemaRef| {
                 schema.fields().iter().map(|field| field.data_type().clone()).collect::<Vec<_>>()
             };
@@ -126,8 +127,8 @@ impl TaskGraph {
     }
 }
 
-/// Whether a kind, a partitioning and an order go together.
-fn check_kind(edge: &Edge) -> Result<()> {
+/// Whether a kind, a partitioning, an order and a transport go together, with so many partitions of the producer.
+fn check_kind(edge: &Edge, producers: usize) -> Result<()> {
     let is_one = edge.output_partitions() == 1;
     let (fits, has_order) = match edge.kind {
         EdgeKind::Gather => (is_one, Some(false)),
@@ -135,9 +136,15 @@ fn check_kind(edge: &Edge) -> Result<()> {
         EdgeKind::Shuffle => (matches!(edge.partitioning(), Partitioning::Hash(..)), None),
         EdgeKind::Rebalance => (matches!(edge.partitioning(), Partitioning::RoundRobinBatch(_)), None),
         EdgeKind::Range => (matches!(edge.partitioning(), Partitioning::Range(_)), None),
+        EdgeKind::Forward => (edge.output_partitions() == producers, Some(false)),
     };
     let Edge { id, kind, .. } = edge;
     check(fits, || format!("edge {id}, a {kind}, is partitioned by {}", edge.partitioning()))?;
+    let is_kept = edge.transport == Transport::Materialized;
+    check(is_kept == (*kind == EdgeKind::Forward), || match is_kept {
+        true => format!("edge {id}, a {kind}, is kept, but not by partition"),
+        false => format!("edge {id}, a {kind}, is not kept"),
+    })?;
     check(has_order.is_none_or(|has| has == edge.keeps_order()), || match edge.keeps_order() {
         true => format!("edge {id}, a {kind}, has an order"),
         false => format!("edge {id}, a {kind}, has no order"),
@@ -335,19 +342,24 @@ mod tests {
 
     #[test]
     fn only_kept_rows_have_several_readers() {
-        let graph = |transport| {
+        let graph = |spec: EdgeSpec, readers: usize| {
             let mut builder = GraphBuilder::new();
             let shared = builder.stage(table(2)).unwrap();
-            let mut leaf = || {
-                builder.edge(shared, EdgeSpec { transport, ..gather() }).unwrap() as Arc<dyn ExecutionPlan>
-            };
-            let union = UnionExec::try_new(vec![leaf(), leaf()]).unwrap();
+            let leaf = |_| builder.edge(shared, spec.clone()).unwrap() as Arc<dyn ExecutionPlan>;
+            let union = UnionExec::try_new((0..readers).map(leaf).collect()).unwrap();
             let root = builder.stage(union).unwrap();
             builder.finish(root).unwrap()
         };
-        graph(Transport::Materialized).validate().unwrap();
-        let error = graph(Transport::Pipelined).validate().unwrap_err().to_string();
-        assert!(error.contains("stage 0 has several readers"), "{error}");
+        let kept = |partitions| EdgeSpec::kept(Arc::clone(table(partitions).properties()));
+        graph(kept(2), 2).validate().unwrap();
+        let refused = |spec, text: &str| {
+            let error = graph(spec, 2).validate().unwrap_err().to_string();
+            assert!(error.contains(text), "{error}");
+        };
+        refused(gather(), "stage 0 has several readers");
+        refused(kept(3), "a Forward, is partitioned by UnknownPartitioning(3)");
+        refused(EdgeSpec { transport: Transport::Materialized, ..gather() }, "a Gather, is kept, but not by");
+        refused(EdgeSpec { transport: Transport::Pipelined, ..kept(2) }, "a Forward, is not kept");
     }
 
     #[test]

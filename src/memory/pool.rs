@@ -183,6 +183,7 @@ fn operator(name: &str) -> &str {
         "ExternalSorterMerge" | "SortPreservingMergeExec" | "ExchangeMerge" => "merge of sorted runs",
         "TopK" | "PartitionedTopK" | "PartitionedTopKRank" => "top rows",
         "RepartitionExec" | "Exchange" | "Results" => EXCHANGE,
+        "Shared" => "shared rows",
         "RecursiveQuery" | "RecursiveQueryHashTable" => "recursive query",
         _ if name.contains("Aggregate") => "aggregation",
         _ => name,

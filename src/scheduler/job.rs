@@ -17,13 +17,13 @@ use datafusion::physical_plan::ExecutionPlan;
 use futures::{Stream, StreamExt};
 
 use super::event::{Observers, Record, What};
-use super::exchange::{Control, Exchange, Reader, Sender};
+use super::exchange::{Control, Exchange, Output, Reader, Store};
 use super::inline::Step;
 use super::measure::{JobShape, Measured, operators};
 use super::state::{Action, Event, Outcome, State, Status};
 use super::watch::{Gauge, watched};
 use super::{Engine, Stopper};
-use crate::graph::{EdgeId, EdgeReader, Op, Stage, StageId, TaskGraph, TaskId};
+use crate::graph::{Edge, EdgeId, EdgeReader, Op, Stage, StageId, TaskGraph, TaskId, Transport};
 
 /// Tasks polled from one poll of the results, without threads of their own. The runtime gives each of its polls a
 /// budget, and an operator that has used it up says that it can go on at once, but does so only in the next.
@@ -79,7 +79,8 @@ pub struct Job {
     memory: Option<Arc<Gauge>>,
     context: Arc<TaskContext>,
     stages: Vec<StageRun>,
-    exchanges: Vec<Arc<Exchange>>,
+    /// By edge. Those of a stage whose rows are kept have one store.
+    exchanges: Vec<Output>,
     results: Arc<Exchange>,
     control: Mutex<Controlled>,
 }
@@ -88,8 +89,8 @@ pub struct Job {
 struct StageRun {
     op: Op,
     partitions: usize,
-    /// The edges that read it; none for the root.
-    outputs: Vec<EdgeId>,
+    /// An edge that its rows go to; none for the root. If there are others, they have the same store.
+    output: Option<EdgeId>,
     context: Arc<TaskContext>,
     /// The memory that its operators hold, if somebody wants to know.
     memory: Option<Arc<Gauge>>,
@@ -104,7 +105,7 @@ impl StageRun {
             _ => Arc::clone(context),
         };
         let Stage { op, partitions, outputs, .. } = stage;
-        Self { op: *op, partitions: *partitions, outputs: outputs.clone(), context, memory }
+        Self { op: *op, partitions: *partitions, output: outputs.first().copied(), context, memory }
     }
 }
 
@@ -140,13 +141,9 @@ impl Job {
             let is_gathered = results == Results::Gathered;
             let schema = root.plan.schema();
             let results = Exchange::of_results(schema, root.partitions, is_gathered, &context, control());
-            let exchanges: Vec<_> = graph
-                .edges()
-                .iter()
-                .map(|edge| Exchange::of_edge(edge, graph.stage(edge.from).partitions, &context, control()))
-                .collect();
-            for (edge, exchange) in graph.edges().iter().zip(&exchanges) {
-                edge.leaf.attach(Arc::new(Reader(Arc::clone(exchange))));
+            let mut exchanges = Vec::with_capacity(graph.edges().len());
+            for edge in graph.edges() {
+                exchanges.push(connect(&graph, edge, &exchanges, &context, control));
             }
             let partitions = if is_gathered { 1 } else { root.partitions };
             let state = State::new(&graph, partitions);
@@ -206,7 +203,7 @@ impl Job {
         let actions = control.state.on(event);
         #[cfg(debug_assertions)]
         self.check(&control.state, event);
-        let mut over = Vec::new();
+        let (mut over, mut released) = (Vec::new(), Vec::new());
         for action in actions {
             match action {
                 Action::Admit(stage) => {
@@ -217,6 +214,7 @@ impl Job {
                     self.tell(|| What::StageStopped(stage));
                     control.tasks[stage.index()].iter().for_each(Stopper::stop);
                 }
+                Action::Release(edge) => released.push(edge),
                 Action::Over(stage, status) => {
                     let plan = control.plans[stage.index()].take();
                     self.tell_end(stage, status, plan.as_ref());
@@ -242,6 +240,9 @@ impl Job {
         drop(control);
         // Plans that are dropped may drop streams, which tell of it.
         drop(over);
+        for edge in released {
+            self.exchanges[edge.index()].release(edge);
+        }
     }
 
     /// Stops the process in tests when the state is not what it must be.
@@ -278,13 +279,37 @@ impl Job {
         self.tell(|| What::StageEnded(stage, status));
     }
 
-    /// A task's ends of the exchanges that its stage's rows go to.
-    fn senders(&self, task: TaskId) -> Vec<Sender> {
-        let outputs = &self.stages[task.stage.index()].outputs;
-        let sender = |exchange| Sender::new(Arc::clone(exchange), task.partition);
-        match outputs.is_empty() {
-            true => vec![sender(&self.results)],
-            false => outputs.iter().map(|edge| sender(&self.exchanges[edge.index()])).collect(),
+    /// Where a stage's rows go.
+    fn output(&self, stage: StageId) -> Output {
+        match self.stages[stage.index()].output {
+            None => Output::Exchange(Arc::clone(&self.results)),
+            Some(edge) => self.exchanges[edge.index()].clone(),
+        }
+    }
+}
+
+/// Puts what carries an edge's rows between its stages. `before`: of the edges before it.
+fn connect(
+    graph: &TaskGraph,
+    edge: &Edge,
+    before: &[Output],
+    context: &Arc<TaskContext>,
+    control: impl Fn() -> Box<dyn Control>,
+) -> Output {
+    let from = graph.stage(edge.from);
+    match edge.transport {
+        Transport::Pipelined => {
+            let exchange = Exchange::of_edge(edge, from.partitions, context, control());
+            edge.leaf.attach(Arc::new(Reader(Arc::clone(&exchange))));
+            Output::Exchange(exchange)
+        }
+        Transport::Materialized => {
+            let store = match from.outputs.first().and_then(|first| before.get(first.index())) {
+                Some(Output::Store(store)) => Arc::clone(store),
+                Some(Output::Exchange(_)) | None => Store::new(from, edge, context, control()),
+            };
+            edge.leaf.attach(Arc::new(store.reader(edge)));
+            Output::Store(store)
         }
     }
 }

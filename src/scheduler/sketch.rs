@@ -20,7 +20,7 @@ use datafusion::physical_plan::{
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 
-use crate::graph::{EdgeKind, EdgeSpec, GraphBuilder, StageId, TaskGraph, Transport};
+use crate::graph::{EdgeKind, EdgeSpec, GraphBuilder, StageId, TaskGraph};
 
 /// A graph that grows from its scans to its root.
 pub(super) struct Sketch(GraphBuilder);
@@ -54,10 +54,9 @@ impl Sketch {
         self.spec(from, spec(kind, outputs))
     }
 
-    /// An edge whose rows are kept for other readers.
-    pub(super) fn kept_edge(&mut self, from: StageId) -> Arc<dyn ExecutionPlan> {
-        let transport = Transport::Materialized;
-        self.spec(from, EdgeSpec { transport, ..spec(EdgeKind::Gather, 1) })
+    /// An edge of a stage of so many partitions, whose rows are kept for other readers.
+    pub(super) fn kept_edge(&mut self, from: StageId, partitions: usize) -> Arc<dyn ExecutionPlan> {
+        self.spec(from, kept(partitions))
     }
 
     /// Any edge.
@@ -70,12 +69,19 @@ impl Sketch {
     }
 }
 
+/// An edge of a stage of so many partitions whose rows are kept.
+pub(super) fn kept(partitions: usize) -> EdgeSpec {
+    EdgeSpec::kept(Arc::clone(scan(partitions).properties()))
+}
+
 /// An edge of a kind into so many partitions.
 pub(super) fn spec(kind: EdgeKind, outputs: usize) -> EdgeSpec {
     let partitioning = match kind {
         EdgeKind::Shuffle => Partitioning::Hash(vec![col("a", &schema()).unwrap()], outputs),
         EdgeKind::Rebalance => Partitioning::RoundRobinBatch(outputs),
-        EdgeKind::Gather | EdgeKind::Merge | EdgeKind::Range => Partitioning::UnknownPartitioning(outputs),
+        EdgeKind::Gather | EdgeKind::Merge | EdgeKind::Range | EdgeKind::Forward => {
+            Partitioning::UnknownPartitioning(outputs)
+        }
     };
     let properties = PlanProperties::new(
         EquivalenceProperties::new(schema()),

@@ -14,7 +14,7 @@
 //! After the worker state machine of Dask's `distributed`: events in, actions out, invariants in code
 //! ([`State::validate`]).
 
-use crate::graph::{EdgeId, StageId, TaskGraph, TaskId};
+use crate::graph::{EdgeId, StageId, TaskGraph, TaskId, Transport};
 
 /// Something that has happened to a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +51,8 @@ pub enum Action {
     Admit(StageId),
     /// Stop the tasks of a stage.
     Stop(StageId),
+    /// Let go of what is kept for the reader of an edge: it takes no more, of any partition, opened or not.
+    Release(EdgeId),
     /// A stage has ended: its last task has.
     Over(StageId, Status),
     /// Nothing of the job runs any more, and nothing will.
@@ -144,6 +146,8 @@ struct EdgeState {
     from: usize,
     /// Output partitions that are still read, or may be.
     open: usize,
+    /// Whether rows are kept for it, beside those for other readers.
+    is_kept: bool,
 }
 
 impl State {
@@ -157,10 +161,11 @@ impl State {
             inputs: stage.inputs.iter().map(|edge| edge.index()).collect(),
             outputs_open: stage.outputs.len(),
         });
-        let edges = graph
-            .edges()
-            .iter()
-            .map(|edge| EdgeState { from: edge.from.index(), open: edge.output_partitions() });
+        let edges = graph.edges().iter().map(|edge| EdgeState {
+            from: edge.from.index(),
+            open: edge.output_partitions(),
+            is_kept: edge.transport == Transport::Materialized,
+        });
         Self {
             stages: stages.collect(),
             edges: edges.collect(),
@@ -213,7 +218,7 @@ impl State {
     }
 
     fn wanted(&mut self, edge: usize, actions: &mut Vec<Action>) {
-        let EdgeState { from, open } = self.edges[edge];
+        let EdgeState { from, open, .. } = self.edges[edge];
         if open > 0 && self.stages[from].status == Status::Waiting {
             self.admit(from, actions);
         }
@@ -270,12 +275,16 @@ impl State {
     /// to the scans.
     fn close(&mut self, actions: &mut Vec<Action>) {
         while let Some(edge) = self.closing.pop() {
-            let EdgeState { from, open } = &mut self.edges[edge];
+            let EdgeState { from, open, is_kept } = &mut self.edges[edge];
             if *open == 0 {
                 continue;
             }
             *open = 0;
             let producer = *from;
+            // What is not kept goes with its one reader, or with the job.
+            if *is_kept {
+                actions.push(Action::Release(EdgeId::new(edge)));
+            }
             self.stages[producer].outputs_open -= 1;
             if self.stages[producer].outputs_open == 0 {
                 self.unwanted(producer, actions);

@@ -11,7 +11,7 @@ use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::union::UnionExec;
 
 use super::*;
-use crate::graph::{EdgeKind, EdgeSpec, GraphBuilder, Transport};
+use crate::graph::{EdgeKind, EdgeSpec, GraphBuilder};
 
 type Plan = Arc<dyn ExecutionPlan>;
 
@@ -52,7 +52,7 @@ fn shared() -> TaskGraph {
     let mut builder = GraphBuilder::new();
     let plan = scan(&["k", "v"], 4);
     let first = builder.stage(Arc::clone(&plan)).unwrap();
-    let kept = EdgeSpec { transport: Transport::Materialized, ..shuffle(&plan, 8) };
+    let kept = EdgeSpec::kept(Arc::clone(plan.properties()));
     let one = renamed(builder.edge(first, kept.clone()).unwrap(), "a");
     let two = renamed(builder.edge(first, kept).unwrap(), "a");
     let order = LexOrdering::new([PhysicalSortExpr::new_default(col("a", &one.schema()).unwrap()).desc()]);
@@ -166,7 +166,7 @@ fn notes_stand_with_their_stage_and_edge() {
     insta::assert_snapshot!(lines.join("\n"), @r"
     = 1,234 rows <in> 0.5 s
     = skew 1.2
-    ← Shuffle from stage 0, 4 → 8, by k, materialized, 5 rows\u{1b}
+    ← Forward from stage 0, 4 → 4, materialized, 5 rows\u{1b}
     ");
     let dot = graph.draw(GraphFormat::Dot, &notes);
     assert!(

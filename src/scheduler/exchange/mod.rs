@@ -8,19 +8,20 @@
 //! ```
 //!
 //! An edge that keeps its producers' orders has a gate per producer, and each stream merges its queues of all
-//! gates.
+//! gates. What several stages read is not queued but kept, once for all of them ([`Store`]).
 
+mod coalesce;
 mod gate;
 mod receive;
 mod run;
 mod send;
+mod store;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::compute::BatchCoalescer;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
@@ -32,10 +33,12 @@ use datafusion::physical_plan::{Partitioning, SpillManager};
 
 use crate::error::Stopped;
 use crate::graph::{Edge, EdgeId, EdgeKind};
+use coalesce::Coalescers;
 use gate::{Gate, Item};
 pub(super) use receive::Reader;
 use run::Run;
 pub(super) use send::Sender;
+pub(super) use store::Store;
 
 /// Tells a job what happens at its exchanges.
 pub(super) trait Control: Send + Sync {
@@ -45,6 +48,26 @@ pub(super) trait Control: Send + Sync {
     fn closed(&self, edge: Option<EdgeId>);
     /// A batch of so many bytes went to disk.
     fn spilled(&self, edge: Option<EdgeId>, bytes: usize);
+}
+
+/// Where the rows of a stage go.
+#[derive(Clone)]
+pub(super) enum Output {
+    /// To one stage, or to whoever reads the results, as they come.
+    Exchange(Arc<Exchange>),
+    /// To several stages, which may come at different times.
+    Store(Arc<Store>),
+}
+
+impl Output {
+    /// The reader of an edge is over.
+    pub(super) fn release(&self, edge: EdgeId) {
+        match self {
+            // What is queued for its one reader goes with its streams.
+            Self::Exchange(_) => {}
+            Self::Store(store) => store.release(edge),
+        }
+    }
 }
 
 /// The transport of one edge, or of a job's results.
@@ -58,8 +81,8 @@ pub(super) struct Exchange {
     starts_early: bool,
     producers: usize,
     gates: Vec<Gate>,
-    /// One per output partition, where producers' small batches are put together; none where order counts.
-    coalescers: Vec<Mutex<BatchCoalescer>>,
+    /// Where producers' small batches are put together; of no partition where order counts.
+    coalescers: Coalescers,
     /// Producers that have not ended.
     producing: AtomicUsize,
     /// Output partitions that have been opened.
@@ -93,36 +116,30 @@ impl Exchange {
         context: &Arc<TaskContext>,
         control: Box<dyn Control>,
     ) -> Arc<Self> {
-        let route = match edge.kind {
+        let keeps_order = edge.keeps_order() && producers > 1;
+        let outputs = edge.output_partitions();
+        let mut exchange = Self::new(Some(edge.id), edge.schema(), (producers, outputs), context, control);
+        exchange.route = match edge.kind {
             EdgeKind::Gather | EdgeKind::Merge => Route::One,
+            EdgeKind::Forward => Route::Own,
             EdgeKind::Shuffle | EdgeKind::Rebalance | EdgeKind::Range => {
                 Route::By(edge.partitioning().clone())
             }
         };
-        let keeps_order = edge.keeps_order() && producers > 1;
-        let outputs = edge.output_partitions();
-        let metrics = edge.leaf.metrics_set();
-        let has_small_batches = match edge.kind {
-            // A single producer's rows stay in its order: nothing else may come between them.
-            EdgeKind::Shuffle | EdgeKind::Rebalance | EdgeKind::Range => !keeps_order,
-            EdgeKind::Gather | EdgeKind::Merge => false,
-        };
-        let mut exchange =
-            Self::new(Some(edge.id), route, edge.schema(), producers, outputs, metrics, context, control);
         exchange.ordering = edge.ordering.clone().filter(|_| keeps_order);
         exchange.fetch = edge.fetch;
         exchange.starts_early = edge.kind.starts_early();
-        exchange.gates = match (keeps_order, edge.kind) {
+        exchange.metrics = edge.leaf.metrics_set().clone();
+        exchange.gates = match (keeps_order, &exchange.route) {
+            (_, Route::Own) => (0..producers).map(|_| Gate::new(1, 1, 1)).collect(),
             (true, _) => (0..producers).map(|_| Gate::new(outputs, 1, 1)).collect(),
             // Every producer may hand in a batch while the reader is busy.
-            (false, EdgeKind::Gather | EdgeKind::Merge) => vec![Gate::new(outputs, producers, producers)],
-            (false, _) => vec![Gate::new(outputs, producers, 1)],
+            (false, Route::One) => vec![Gate::new(outputs, producers, producers)],
+            (false, Route::By(_)) => vec![Gate::new(outputs, producers, 1)],
         };
-        if has_small_batches {
-            let coalescer = || BatchCoalescer::new(edge.schema(), exchange.batch_size);
-            let large = Some(exchange.batch_size / 2);
-            let coalescer = || Mutex::new(coalescer().with_biggest_coalesce_batch_size(large));
-            exchange.coalescers = (0..outputs).map(|_| coalescer()).collect();
+        // A single producer's rows stay in its order: nothing else may come between them.
+        if matches!(exchange.route, Route::By(_)) && !keeps_order {
+            exchange.coalescers = Coalescers::new(outputs, &exchange.schema, exchange.batch_size);
         }
         Arc::new(exchange)
     }
@@ -135,44 +152,39 @@ impl Exchange {
         context: &Arc<TaskContext>,
         control: Box<dyn Control>,
     ) -> Arc<Self> {
-        let (route, outputs) = if is_gathered { (Route::One, 1) } else { (Route::Own, producers) };
-        let metrics = &ExecutionPlanMetricsSet::new();
-        let mut exchange = Self::new(None, route, schema, producers, outputs, metrics, context, control);
-        exchange.gates = match is_gathered {
-            true => vec![Gate::new(1, producers, producers.max(2))],
+        let outputs = if is_gathered { 1 } else { producers };
+        let mut exchange = Self::new(None, schema, (producers, outputs), context, control);
+        (exchange.route, exchange.gates) = match is_gathered {
+            true => (Route::One, vec![Gate::new(1, producers, producers.max(2))]),
             // Partitions that nobody reads yet must not hold back the others.
-            false => (0..producers).map(|_| Gate::new(1, 1, 2)).collect(),
+            false => (Route::Own, (0..producers).map(|_| Gate::new(1, 1, 2)).collect()),
         };
         Arc::new(exchange)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of the two constructors above")]
     fn new(
         edge: Option<EdgeId>,
-        route: Route,
         schema: SchemaRef,
-        producers: usize,
-        outputs: usize,
-        metrics: &ExecutionPlanMetricsSet,
+        (producers, outputs): (usize, usize),
         context: &Arc<TaskContext>,
         control: Box<dyn Control>,
     ) -> Self {
         Self {
             edge,
-            route,
+            route: Route::One,
             ordering: None,
             fetch: None,
             starts_early: false,
             producers,
             gates: Vec::new(),
-            coalescers: Vec::new(),
+            coalescers: Coalescers::default(),
             producing: AtomicUsize::new(producers),
             opened: (0..outputs).map(|_| AtomicBool::new(false)).collect(),
             reservation: OnceLock::new(),
             files: OnceLock::new(),
             context: Arc::clone(context),
             schema,
-            metrics: metrics.clone(),
+            metrics: ExecutionPlanMetricsSet::new(),
             batch_size: context.session_config().batch_size(),
             control,
         }
@@ -193,7 +205,9 @@ impl Exchange {
     fn files(&self) -> &SpillManager {
         self.files.get_or_init(|| {
             let metrics = SpillMetrics::new(&self.metrics, 0);
+            let compression = self.context.session_config().spill_compression();
             SpillManager::new(self.context.runtime_env(), metrics, Arc::clone(&self.schema))
+                .with_compression_type(compression)
         })
     }
 
@@ -232,12 +246,14 @@ impl Exchange {
     fn spill(&self, gate: &Gate, queue: usize, batch: &RecordBatch, bytes: usize) -> Result<()> {
         self.control.spilled(self.edge, bytes);
         if let Some(run) = gate.last_run(queue)
-            && run.append(batch)?
+            && run.append(batch)?.is_some()
         {
             return Ok(());
         }
+        let run = Run::new(self.files())?;
+        run.append(batch)?;
         // A queue that was closed meanwhile gives the run back, which takes its file along.
-        let _ = gate.push(queue, Item::Run(Arc::new(Run::new(self.files(), batch)?)));
+        let _ = gate.push(queue, Item::Run(Arc::new(run)));
         Ok(())
     }
 
@@ -284,36 +300,6 @@ impl Exchange {
             Some(true) => Err(internal(&format!("partition {partition} is read twice"))),
             None => Err(internal(&format!("there is no partition {partition}"))),
         }
-    }
-
-    /// Puts a batch together with what came before it; gives what is large enough to go on.
-    fn coalesce(
-        &self,
-        output: usize,
-        batch: RecordBatch,
-        into: &mut Vec<(usize, RecordBatch)>,
-    ) -> Result<()> {
-        let Some(coalescer) = self.coalescers.get(output) else {
-            into.push((output, batch));
-            return Ok(());
-        };
-        let mut coalescer = coalescer.lock().unwrap_or_else(PoisonError::into_inner);
-        coalescer.push_batch(batch)?;
-        while let Some(batch) = coalescer.next_completed_batch() {
-            into.push((output, batch));
-        }
-        Ok(())
-    }
-
-    /// What is left in an output partition's coalescer.
-    fn rest(&self, output: usize, into: &mut Vec<(usize, RecordBatch)>) -> Result<()> {
-        let Some(coalescer) = self.coalescers.get(output) else { return Ok(()) };
-        let mut coalescer = coalescer.lock().unwrap_or_else(PoisonError::into_inner);
-        coalescer.finish_buffered_batch()?;
-        while let Some(batch) = coalescer.next_completed_batch() {
-            into.push((output, batch));
-        }
-        Ok(())
     }
 }
 

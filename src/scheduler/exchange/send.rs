@@ -1,4 +1,4 @@
-//! A task's end of an exchange.
+//! A task's end of what its rows go to.
 
 use std::future::poll_fn;
 use std::mem;
@@ -9,30 +9,90 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_plan::repartition::BatchPartitioner;
 
-use super::{Exchange, Item, Route, stopped};
+use super::{Exchange, Item, Output, Route, Store, stopped};
 
-/// Hands a task's batches to an exchange. One that is dropped before its end hands on a failure, so that no reader
-/// takes a part of the rows for all of them.
+/// Hands a task's batches on. One that is dropped before its end hands on a failure, so that no reader takes a part
+/// of the rows for all of them.
 pub(in crate::scheduler) struct Sender {
-    exchange: Arc<Exchange>,
-    producer: usize,
-    /// Made when it is first needed; large, and tasks are many.
-    partitioner: Option<Box<BatchPartitioner>>,
-    routed: Vec<(usize, RecordBatch)>,
+    to: To,
     has_ended: bool,
+}
+
+enum To {
+    Queues(Queues),
+    /// A partition of a store.
+    Store(Arc<Store>, usize),
 }
 
 impl Sender {
     /// The end of a producer.
-    pub(in crate::scheduler) fn new(exchange: Arc<Exchange>, producer: usize) -> Self {
-        Self { exchange, producer, partitioner: None, routed: Vec::new(), has_ended: false }
+    pub(in crate::scheduler) fn new(output: Output, producer: usize) -> Self {
+        let to = match output {
+            Output::Exchange(exchange) => {
+                To::Queues(Queues { exchange, producer, partitioner: None, routed: Vec::new() })
+            }
+            Output::Store(store) => To::Store(store, producer),
+        };
+        Self { to, has_ended: false }
     }
 
-    /// Hands on a batch, and waits first while the readers have enough. False: nobody wants more.
+    /// Hands on a batch, and waits first while the reader of an exchange has enough. False: nobody wants more.
     ///
     /// # Errors
     /// Keys that cannot be computed, a full disk.
     pub(in crate::scheduler) async fn send(&mut self, batch: RecordBatch) -> Result<bool> {
+        match &mut self.to {
+            To::Queues(queues) => queues.send(batch).await,
+            To::Store(store, partition) => store.push(*partition, batch),
+        }
+    }
+
+    /// Ends it: all rows are handed on.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub(in crate::scheduler) async fn finish(&mut self) -> Result<()> {
+        match &mut self.to {
+            To::Queues(queues) => queues.finish().await?,
+            To::Store(store, partition) => store.finish(*partition)?,
+        }
+        self.has_ended = true;
+        Ok(())
+    }
+
+    /// Ends it by an error, which all readers get.
+    pub(in crate::scheduler) fn fail(mut self, error: Arc<DataFusionError>) {
+        self.fail_with(&error);
+    }
+
+    fn fail_with(&mut self, error: &Arc<DataFusionError>) {
+        match &mut self.to {
+            To::Queues(queues) => queues.fail(error),
+            To::Store(store, partition) => store.fail(*partition, error),
+        }
+        self.has_ended = true;
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.fail_with(&stopped());
+        }
+    }
+}
+
+/// A producer's end of an exchange.
+struct Queues {
+    exchange: Arc<Exchange>,
+    producer: usize,
+    /// Made when it is first needed.
+    partitioner: Option<Box<BatchPartitioner>>,
+    routed: Vec<(usize, RecordBatch)>,
+}
+
+impl Queues {
+    async fn send(&mut self, batch: RecordBatch) -> Result<bool> {
         if !matches!(self.exchange.route, Route::By(_)) {
             return self.push(0, batch).await;
         }
@@ -62,7 +122,7 @@ impl Sender {
         };
         for part in partitioner.partition_iter(batch)? {
             let (output, part) = part?;
-            self.exchange.coalesce(output, part, &mut self.routed)?;
+            self.exchange.coalescers.push(output, part, &mut self.routed)?;
         }
         Ok(())
     }
@@ -80,45 +140,24 @@ impl Sender {
         Ok(is_wanted)
     }
 
-    /// Ends it: all rows are handed on. The last of the producers hands on what the small batches of all have come to.
-    ///
-    /// # Errors
-    /// As [`send`](Self::send).
-    pub(in crate::scheduler) async fn finish(mut self) -> Result<()> {
+    /// The last of the producers hands on what the small batches of all have come to.
+    async fn finish(&mut self) -> Result<()> {
         if self.exchange.producing.fetch_sub(1, Ordering::AcqRel) == 1 {
-            for output in 0..self.exchange.coalescers.len() {
-                self.exchange.rest(output, &mut self.routed)?;
+            for output in 0..self.exchange.coalescers.outputs() {
+                self.exchange.coalescers.rest(output, &mut self.routed)?;
             }
             self.push_routed().await?;
         }
-        self.end();
+        self.exchange.gate(self.producer).end_producer();
         Ok(())
     }
 
-    /// Ends it by an error, which all readers get.
-    pub(in crate::scheduler) fn fail(mut self, error: Arc<DataFusionError>) {
-        self.fail_with(&error);
-    }
-
-    fn fail_with(&mut self, error: &Arc<DataFusionError>) {
+    fn fail(&mut self, error: &Arc<DataFusionError>) {
         let gate = self.exchange.gate(self.producer);
         for queue in 0..gate.queues() {
             // Those that are closed do not mind.
             let _ = gate.push(queue, Item::Failure(Arc::clone(error)));
         }
-        self.end();
-    }
-
-    fn end(&mut self) {
-        self.has_ended = true;
-        self.exchange.gate(self.producer).end_producer();
-    }
-}
-
-impl Drop for Sender {
-    fn drop(&mut self) {
-        if !self.has_ended {
-            self.fail_with(&stopped());
-        }
+        gate.end_producer();
     }
 }

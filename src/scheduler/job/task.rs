@@ -76,7 +76,7 @@ impl Drop for Ending {
 
 /// One task. That it has ended is said, and known to its readers, also when it is dropped before it first runs.
 pub(super) fn run(job: Arc<Job>, task: TaskId) -> impl Future<Output = ()> + Send {
-    let mut senders = job.senders(task);
+    let mut sender = Sender::new(job.output(task.stage), task.partition);
     let end = TaskEnd::Stopped;
     let mut ending = Ending { job, task, end, tally: Tally::default(), busy: Duration::ZERO };
     async move {
@@ -84,19 +84,19 @@ pub(super) fn run(job: Arc<Job>, task: TaskId) -> impl Future<Output = ()> + Sen
         job.tell(|| What::TaskStarted(task, job.engine.worker()));
         let pumped = {
             let Ending { tally, busy, .. } = &mut ending;
-            let mut pumped = pin!(pump(&job, task, &mut senders, tally));
+            let mut pumped = pin!(pump(&job, task, &mut sender, tally));
             poll_fn(|cx| turn(&job, task, pumped.as_mut(), cx, tally, busy)).await
         };
         match pumped {
             Ok(()) => ending.is(TaskEnd::Done),
             // It may find that what it reads was stopped before it is stopped itself.
-            Err(error) if Stopped::is_cause_of(&error) => fail(senders, error),
+            Err(error) if Stopped::is_cause_of(&error) => sender.fail(Arc::new(error)),
             Err(error) => {
                 let StageRun { op, partitions, .. } = &job.stages[task.stage.index()];
                 let stage = task.stage.index();
                 let error = TaskFailure::locate(stage, op.name(), task.partition, *partitions, error);
                 job.tell(|| What::Failed(task, Arc::new(failure(&error))));
-                fail(senders, error);
+                sender.fail(Arc::new(error));
                 ending.is(TaskEnd::Failed);
             }
         }
@@ -136,7 +136,7 @@ fn failure(error: &DataFusionError) -> Failure {
 }
 
 /// Takes a task's rows to those who read them.
-async fn pump(job: &Arc<Job>, task: TaskId, senders: &mut Vec<Sender>, tally: &Tally) -> Result<()> {
+async fn pump(job: &Arc<Job>, task: TaskId, sender: &mut Sender, tally: &Tally) -> Result<()> {
     let plan = job.control().plans[task.stage.index()].clone();
     let Some(plan) = plan else { return Ok(()) };
     let mut rows = plan.execute(task.partition, Arc::clone(&job.stages[task.stage.index()].context))?;
@@ -145,14 +145,7 @@ async fn pump(job: &Arc<Job>, task: TaskId, senders: &mut Vec<Sender>, tally: &T
     while let Some(batch) = rows.next().await {
         let batch = batch?;
         tally.add(&batch, job.observers.any());
-        let mut is_wanted = false;
-        if let Some((last, others)) = senders.split_last_mut() {
-            for sender in others {
-                is_wanted |= sender.send(batch.clone()).await?;
-            }
-            is_wanted |= last.send(batch).await?;
-        }
-        if !is_wanted {
+        if !sender.send(batch).await? {
             break;
         }
         turn += 1;
@@ -162,18 +155,7 @@ async fn pump(job: &Arc<Job>, task: TaskId, senders: &mut Vec<Sender>, tally: &T
         }
     }
     drop(rows);
-    for sender in senders.drain(..) {
-        sender.finish().await?;
-    }
-    Ok(())
-}
-
-/// Hands an error on to all that read the task.
-fn fail(senders: Vec<Sender>, error: DataFusionError) {
-    let error = Arc::new(error);
-    for sender in senders {
-        sender.fail(Arc::clone(&error));
-    }
+    sender.finish().await
 }
 
 /// Lets other tasks go on.

@@ -1,11 +1,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use datafusion::common::{JoinType, NullEquality};
 use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::{MemoryPool, MemoryReservation, UnboundedMemoryPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
 use datafusion::physical_plan::expressions::col;
+use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
 use datafusion::physical_plan::limit::LocalLimitExec;
 use futures::stream::{self, FuturesUnordered};
 use tokio::sync::mpsc;
@@ -98,6 +100,20 @@ fn many(partitions: i64, batches_each: i64, rows: i64) -> Arc<dyn ExecutionPlan>
 fn ordered(kind: EdgeKind, outputs: usize) -> EdgeSpec {
     let by = PhysicalSortExpr::new_default(col("a", &schema()).unwrap());
     EdgeSpec { ordering: LexOrdering::new([by]), ..spec(kind, outputs) }
+}
+
+/// A join of numbers with the same numbers.
+fn self_joined(
+    build: Arc<dyn ExecutionPlan>,
+    probe: Arc<dyn ExecutionPlan>,
+    mode: PartitionMode,
+) -> Arc<dyn ExecutionPlan> {
+    let a = || col("a", &schema()).unwrap();
+    let (on, equal) = (vec![(a(), a())], NullEquality::NullEqualsNothing);
+    let projected = Some(vec![0]);
+    let joined =
+        HashJoinExec::try_new(build, probe, on, None, &JoinType::Inner, projected, mode, equal, false);
+    Arc::new(joined.unwrap())
 }
 
 /// The graph of a plan that goes through one edge.
@@ -251,6 +267,35 @@ fn a_limit_stops_what_never_ends() {
     });
 }
 
+/// The root's task waits with the last rows in hand until the results are read: until then nothing of it is dropped.
+#[test]
+fn a_limit_that_is_met_stops_what_is_above_while_its_reader_still_waits() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for threads in [1, 3] {
+        runtime.block_on(async {
+            let engine = Engine::Local(Workers::of_the_process(threads).unwrap());
+            let endless = source(4, |_| stream::repeat_with(|| Ok(batch(0..10))).boxed());
+            let limited = EdgeSpec { fetch: Some(25), ..spec(EdgeKind::Gather, 1) };
+            let mut job = submit(through(endless, limited), engine, TaskContext::default());
+            let rows = job.rows();
+            loop {
+                match in_time(job.records.recv()).await.unwrap().what {
+                    // Its tasks may find that nobody wants more before they are told to stop.
+                    What::StageEnded(stage, _) => {
+                        assert_eq!(stage, StageId::new(0));
+                        break;
+                    }
+                    What::JobEnded(_) => panic!("the root has handed over what nobody took"),
+                    _ => {}
+                }
+            }
+            let read: Vec<_> = in_time(rows.collect()).await;
+            assert_eq!(read.into_iter().map(|batch| batch.unwrap().num_rows()).sum::<usize>(), 25);
+            job.ended().await;
+        });
+    }
+}
+
 #[test]
 fn results_that_are_dropped_stop_the_job() {
     on_each_engine(async |engine| {
@@ -355,6 +400,40 @@ fn two_inputs_that_end_at_different_times_are_both_read() {
         let job = submit(sketch.finish(root), engine, TaskContext::default());
         assert_eq!(job.collect().await.unwrap().len(), 620);
         job.ended().await;
+    });
+}
+
+/// Stages start in the order in which the operators need them, without anybody who ranks them:
+///
+/// ```text
+///  0 outer build ×2 ──gather───▶ ┐
+///  1 inner build ×2 ──gather───▶ ┼ 3 two hash joins ×2 ──gather──▶ 4
+///  2 probe ×2 ───────shuffle───▶ ┘
+/// ```
+#[test]
+fn build_sides_start_in_their_order_and_a_probe_side_when_they_have_ended() {
+    on_each_engine(async |engine| {
+        let mut sketch = Sketch::new();
+        let [outer, inner, probe] = [(); 3].map(|()| sketch.stage(many(2, 3, 10)));
+        let outer = sketch.edge(outer, EdgeKind::Gather, 1);
+        let inner = sketch.edge(inner, EdgeKind::Gather, 1);
+        let probe = sketch.edge(probe, EdgeKind::Shuffle, 2);
+        let joined = sketch.stage(self_joined(
+            outer,
+            self_joined(inner, probe, PartitionMode::CollectLeft),
+            PartitionMode::CollectLeft,
+        ));
+        let rows = sketch.edge(joined, EdgeKind::Gather, 1);
+        let root = sketch.stage(rows);
+        let job = submit(sketch.finish(root), engine, TaskContext::default());
+        assert_eq!(job.collect().await.unwrap().len(), 60);
+        let all = job.ended().await;
+        let at = |what: What| all.iter().position(|other| *other == what).unwrap();
+        let [outer, inner, probe] = [0, 1, 2].map(StageId::new);
+        let started = [outer, inner, probe].map(|stage| at(What::StageStarted(stage)));
+        assert!(started.is_sorted(), "{started:?}");
+        let ended = [outer, inner].map(|stage| at(What::StageEnded(stage, Status::Done)));
+        assert!(ended.iter().all(|ended| *ended < started[2]), "{all:?}");
     });
 }
 
@@ -500,3 +579,5 @@ fn a_spread_is_of_the_values_in_order() {
     assert_eq!(Spread::of([4, 1].into_iter()), Some(Spread { min: 1, median: 1, max: 4 }));
     assert_eq!(Spread::<u64>::of([].into_iter()), None);
 }
+
+mod kept;

@@ -1,4 +1,7 @@
 use std::collections::HashSet;
+use std::sync::Arc;
+
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
 use super::*;
 use crate::graph::EdgeKind;
@@ -8,22 +11,31 @@ use crate::scheduler::sketch::{Sketch, join, scan};
 struct Run {
     state: State,
     admitted: HashSet<StageId>,
+    released: HashSet<EdgeId>,
 }
 
 impl Run {
     fn new(graph: &TaskGraph) -> Self {
         let partitions = graph.stage(graph.root()).partitions;
-        Self { state: State::new(graph, partitions), admitted: HashSet::new() }
+        Self { state: State::new(graph, partitions), admitted: HashSet::new(), released: HashSet::new() }
     }
 
     fn on(&mut self, event: Event) -> Vec<Action> {
         let actions = self.state.on(event);
         self.state.validate().unwrap_or_else(|broken| panic!("after {event:?}: {broken}"));
         for action in &actions {
-            if let Action::Admit(stage) = action {
-                assert!(self.admitted.insert(*stage), "stage {stage} was admitted twice");
+            match action {
+                Action::Admit(stage) => {
+                    assert!(self.admitted.insert(*stage), "stage {stage} was admitted twice");
+                }
+                Action::Release(edge) => {
+                    assert!(self.released.insert(*edge), "edge {edge} was released twice");
+                }
+                Action::Stop(_) | Action::Over(..) | Action::Finish(_) => {}
             }
         }
+        let admitted = actions.iter().filter(|action| matches!(action, Action::Admit(_))).count();
+        assert!(admitted <= 1, "{event:?} admitted {admitted} stages, in an order that nobody chose");
         actions
     }
 
@@ -43,6 +55,10 @@ fn admit(stage: usize) -> Action {
 
 fn stop(stage: usize) -> Action {
     Action::Stop(StageId::new(stage))
+}
+
+fn release(edge: usize) -> Action {
+    Action::Release(EdgeId::new(edge))
 }
 
 fn over(stage: usize, status: Status) -> Action {
@@ -191,14 +207,58 @@ fn results_that_nobody_reads_any_more_stop_the_job_without_failing_it() {
 fn a_stage_with_two_readers_runs_until_both_are_done() {
     let mut sketch = Sketch::new();
     let shared = sketch.stage(scan(1));
-    let (one, two) = (sketch.kept_edge(shared), sketch.kept_edge(shared));
+    let (one, two) = (sketch.kept_edge(shared, 1), sketch.kept_edge(shared, 1));
     let root = sketch.stage(join(one, two));
     let mut run = Run::new(&sketch.finish(root));
     run.on(Event::Start);
     assert_eq!(run.on(Event::Wanted(EdgeId::new(1))), [admit(0)]);
     assert_eq!(run.on(Event::Wanted(EdgeId::new(0))), []);
-    assert_eq!(run.on(Event::Closed(EdgeId::new(1))), []);
-    assert_eq!(run.on(Event::Closed(EdgeId::new(0))), [stop(0)]);
+    assert_eq!(run.on(Event::Closed(EdgeId::new(1))), [release(1)]);
+    assert_eq!(run.on(Event::Closed(EdgeId::new(0))), [release(0), stop(0)]);
+}
+
+/// ```text
+///  0 scan ×2 ──forward──▶ 1 ×2 ──gather───▶ ┐
+///           └──forward──▶ 2 ×2 ──shuffle──▶ ┴ 3 join ×2 ──▶
+/// ```
+fn shared() -> TaskGraph {
+    let mut sketch = Sketch::new();
+    let shared = sketch.stage(scan(2));
+    let [one, two] = [(); 2].map(|()| {
+        let rows = sketch.kept_edge(shared, 2);
+        sketch.stage(rows)
+    });
+    let (one, two) = (sketch.edge(one, EdgeKind::Gather, 1), sketch.edge(two, EdgeKind::Shuffle, 1));
+    let root = sketch.stage(join(one, two));
+    sketch.finish(root)
+}
+
+#[test]
+fn what_is_kept_for_a_reader_that_never_started_is_let_go_and_the_producer_goes_on() {
+    let mut run = Run::new(&shared());
+    run.on(Event::Start);
+    run.on(Event::Wanted(EdgeId::new(2)));
+    assert_eq!(run.on(Event::Wanted(EdgeId::new(0))), [admit(0)]);
+    // The build side was empty: nobody asks for the probe side any more.
+    assert_eq!(run.on(Event::Closed(EdgeId::new(3))), [release(1)]);
+    assert_eq!(run.statuses(), [Status::Running, Status::Running, Status::Skipped, Status::Running]);
+    assert_eq!(run.on(Event::Closed(EdgeId::new(0))), [], "one of two partitions");
+    assert_eq!(run.on(Event::Closed(EdgeId::new(0))), [release(0), stop(0)]);
+}
+
+#[test]
+fn what_is_kept_for_a_reader_that_is_over_is_let_go() {
+    let mut run = Run::new(&shared());
+    run.on(Event::Start);
+    run.on(Event::Wanted(EdgeId::new(2)));
+    run.on(Event::Wanted(EdgeId::new(3)));
+    run.on(Event::Wanted(EdgeId::new(0)));
+    run.end(0, 0, TaskEnd::Done);
+    assert_eq!(run.end(0, 1, TaskEnd::Done), [over(0, Status::Done)]);
+    run.end(1, 0, TaskEnd::Done);
+    assert_eq!(run.end(1, 1, TaskEnd::Done), [over(1, Status::Done), release(0)]);
+    run.end(2, 1, TaskEnd::Failed);
+    assert_eq!(run.end(2, 0, TaskEnd::Done), [over(2, Status::Failed), release(1)]);
 }
 
 #[test]
@@ -253,7 +313,7 @@ fn whatever_happens_every_stage_ends_and_the_job_with_the_last() {
                         live.extend(partitions.map(|partition| TaskId { stage, partition }));
                     }
                     Action::Finish(outcome) => finished.push(outcome),
-                    Action::Stop(_) | Action::Over(..) => {}
+                    Action::Stop(_) | Action::Release(_) | Action::Over(..) => {}
                 }
             }
             if !finished.is_empty() && live.is_empty() {
@@ -262,35 +322,62 @@ fn whatever_happens_every_stage_ends_and_the_job_with_the_last() {
             assert!(finished.is_empty(), "seed {seed}: tasks are left by a job that has ended");
         }
         assert_eq!(finished.len(), 1, "seed {seed}");
+        let kept = graph.edges().iter().filter(|edge| edge.transport == Transport::Materialized);
+        assert_eq!(run.released, kept.map(|edge| edge.id).collect(), "seed {seed}: what is kept is let go");
         assert!(run.statuses().iter().all(|status| status.is_over()), "seed {seed}");
     }
 }
 
 fn random_graph(random: &mut fastrand::Rng) -> TaskGraph {
     let mut sketch = Sketch::new();
-    let mut open = vec![sketch.stage(scan(random.usize(1..4)))];
+    let mut open = Vec::new();
+    let stage = |sketch: &mut Sketch, plan: Arc<dyn ExecutionPlan>| {
+        let partitions = plan.output_partitioning().partition_count();
+        (sketch.stage(plan), partitions)
+    };
+    open.push(stage(&mut sketch, scan(random.usize(1..4))));
     for _ in 0..random.usize(0..8) {
-        match random.u8(0..3) {
-            0 => open.push(sketch.stage(scan(random.usize(1..4)))),
+        match random.u8(0..5) {
+            0 => open.push(stage(&mut sketch, scan(random.usize(1..4)))),
             1 => {
-                let from = open.swap_remove(random.usize(0..open.len()));
+                let (from, _) = open.swap_remove(random.usize(0..open.len()));
                 let rows = sketch.edge(from, EdgeKind::Shuffle, random.usize(1..4));
-                open.push(sketch.stage(rows));
+                open.push(stage(&mut sketch, rows));
+            }
+            // Read by two stages, or by one or three times by one.
+            2 => {
+                let (from, partitions) = open.swap_remove(random.usize(0..open.len()));
+                let [one, two] = [(); 2].map(|()| sketch.kept_edge(from, partitions));
+                open.push(stage(&mut sketch, one));
+                open.push(stage(&mut sketch, two));
+            }
+            3 => {
+                let (from, partitions) = open.swap_remove(random.usize(0..open.len()));
+                let mut rows = sketch.kept_edge(from, partitions);
+                if random.bool() {
+                    rows = join(
+                        rows,
+                        join(sketch.kept_edge(from, partitions), sketch.kept_edge(from, partitions)),
+                    );
+                }
+                open.push(stage(&mut sketch, rows));
             }
             _ if open.len() > 1 => {
-                let (one, two) = (open.swap_remove(0), open.swap_remove(0));
+                let ((one, _), (two, _)) = (open.swap_remove(0), open.swap_remove(0));
                 let one = sketch.edge(one, EdgeKind::Gather, 1);
                 let two = sketch.edge(two, EdgeKind::Rebalance, random.usize(1..4));
-                open.push(sketch.stage(join(one, two)));
+                open.push(stage(&mut sketch, join(one, two)));
             }
             _ => {}
         }
     }
     while open.len() > 1 {
-        let (one, two) = (open.swap_remove(0), open.swap_remove(0));
+        let ((one, _), (two, _)) = (open.swap_remove(0), open.swap_remove(0));
         let (one, two) = (sketch.edge(one, EdgeKind::Gather, 1), sketch.edge(two, EdgeKind::Gather, 1));
-        open.push(sketch.stage(join(one, two)));
+        open.push(stage(&mut sketch, join(one, two)));
     }
-    let root = open.swap_remove(0);
-    sketch.finish(root)
+    let (root, _) = open.swap_remove(0);
+    let graph = sketch.finish(root);
+    graph.validate().unwrap();
+    graph
 }

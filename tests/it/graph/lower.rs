@@ -128,9 +128,6 @@ fn plans_of_all_queries_are_cut_whole() {
                     assert_eq!(cut_nodes(&graph), [""; 0], "{name}\n{original}");
                     let after = census(graph.stages().iter().map(|stage| &stage.plan));
                     assert_eq!(before, after, "{name}\n{original}");
-                    let mut ranks = graph.priorities();
-                    ranks.sort_unstable();
-                    assert!(ranks.into_iter().eq(0..graph.stages().len() as u32), "{name}");
                     edges += graph.edges().len();
                 }
                 assert!(partitions == 1 || edges > 5 * corpus.queries.len(), "{edges} edges");

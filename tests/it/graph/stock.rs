@@ -25,6 +25,8 @@ impl EdgeReader for Node {
 fn node(graph: &TaskGraph, edge: &Edge) -> Arc<dyn ExecutionPlan> {
     let producer = Arc::clone(&graph.stage(edge.from).plan);
     match edge.kind {
+        // Each of its readers would execute the one instance.
+        EdgeKind::Forward => unreachable!("a shared stage has no node that it stands for"),
         EdgeKind::Gather => Arc::new(CoalescePartitionsExec::new(producer).with_fetch(edge.fetch)),
         EdgeKind::Merge => {
             let ordering = edge.ordering.clone().unwrap();

@@ -1,0 +1,49 @@
+#!/usr/bin/env python3
+"""Peak memory of a 16-way shuffle whose input grows, under one memory limit: it must not grow along.
+
+usage: shuffle.py BINARY [LIMIT in MB, 256 if not given]
+
+Each row goes through a shuffle into a sort that spills. Exits with 1 if the largest input's peak is more than a tenth
+above that of the first input that is larger than the limit.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+
+# Rows of 8 + 8 + 16 bytes and more: from about half the limit to eight times as much.
+ROWS = [4_000_000, 16_000_000, 64_000_000]
+QUERY = """
+SET datafusion.execution.target_partitions = 16;
+SELECT count(*), max(r), max(t) FROM (
+    SELECT t, row_number() OVER (PARTITION BY k ORDER BY v) AS r
+    FROM (SELECT value * 7919 % 1000003 AS k, value AS v, 'row ' || value AS t FROM generate_series(1, {rows}))
+);
+"""
+
+
+def peak(binary, rows, limit, script):
+    with open(script, "w") as file:
+        file.write(QUERY.format(rows=rows))
+    command = [binary, "run", script, "--memory-limit", f"{limit}MB"]
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(child.pid, 0)
+    if status != 0:
+        sys.exit(f"{rows} rows: exit status {status}")
+    return usage.ru_maxrss / 1024
+
+
+def main():
+    binary, limit = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 256
+    with tempfile.TemporaryDirectory() as room:
+        peaks = []
+        for rows in ROWS:
+            peaks.append(peak(binary, rows, limit, os.path.join(room, "query.sql")))
+            print(f"{rows:12,} rows  peak {peaks[-1]:6.0f} MB  (limit {limit} MB)", flush=True)
+    growth = peaks[-1] / peaks[1]
+    print(f"{ROWS[-1] // ROWS[1]} times the input: {growth:.2f} times the memory")
+    sys.exit(growth > 1.1)
+
+
+main()
