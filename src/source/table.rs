@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -29,14 +30,14 @@ use super::find::{DataFile, find};
 use super::format::Format;
 use super::guard::{FileName, Guarded, inspected};
 use super::partition::partitions;
-use super::prune::{Narrowed, kept};
+use super::prune::{Narrowed, kept, passed};
 use super::shape::{Reader, Shape};
 use super::statistics::{trusted, with_null_keys};
 use super::unite::unite;
 use crate::error::FileError;
 
 /// The virtual column that tells each row's file.
-pub(super) const FILENAME: &str = "filename";
+pub const FILENAME: &str = "filename";
 
 /// What a table of files is made from.
 #[derive(Debug, Clone)]
@@ -52,20 +53,25 @@ pub(super) struct Definition {
     pub(super) order: Vec<Vec<SortExpr>>,
     /// Whether there is a column `filename`.
     pub(super) filename: bool,
-    /// The files that are wanted; all if nothing is known.
-    pub(super) narrowed: Option<Narrowed>,
+    /// The files that make the columns; all if nothing is known.
+    pub(super) narrowed: Option<Arc<Narrowed>>,
 }
+
+/// Files that have been looked into, with their columns.
+pub(super) type Shapes = Arc<Mutex<HashMap<Path, (ObjectMeta, Shape)>>>;
 
 /// A table of files of one format.
 ///
-/// Its columns are those of the wanted files, united by name, then the keys in folder names, then `filename`
+/// Its columns are those of the files that it is made of, united by name, then the keys in folder names, then `filename`
 /// if asked for. Filters on the latter two leave out files before these are opened. Scans give as many partitions as the session wants, in no order unless one was declared or every file says
 /// the same of itself.
 pub(super) struct FileTable {
     definition: Definition,
     schema: TableSchema,
-    /// Files that have been looked into, so that each scan opens only what is new.
-    shapes: Mutex<HashMap<Path, (ObjectMeta, Shape)>>,
+    /// The files that made the columns.
+    made_from: HashSet<PathBuf>,
+    /// Kept so that each scan opens only what is new.
+    shapes: Shapes,
 }
 
 /// One file that was found, not opened yet.
@@ -101,9 +107,12 @@ impl FileTable {
         let schema = TableSchema::from(Arc::new(Schema::empty()));
         let filename = definition.filename;
         let definition = Definition { filename: false, ..definition };
-        let mut table = Self { definition, schema, shapes: Mutex::default() };
+        let shapes = definition.narrowed.as_ref().map(|narrowed| Arc::clone(&narrowed.shapes));
+        let shapes = shapes.unwrap_or_default();
+        let mut table = Self { definition, schema, made_from: HashSet::new(), shapes };
         let (mut fields, files) = table.listed()?;
-        let files = table.wanted(state, &fields, files);
+        let files = table.wanted(state, &fields, filename, files);
+        table.made_from = files.iter().map(|listed| listed.file.path.clone()).collect();
         let entries = table.looked_into(state, files).await?;
         if filename && !has_column(FILENAME, &fields, &entries) {
             table.definition.filename = true;
@@ -180,10 +189,22 @@ impl FileTable {
 
     /// The files that make the table's columns. If the statement wants none, all do: the columns of a result
     /// without rows have to come from somewhere.
-    fn wanted(&self, state: &dyn Session, fields: &[FieldRef], files: Vec<Listed>) -> Vec<Listed> {
+    fn wanted(
+        &self,
+        state: &dyn Session,
+        fields: &[FieldRef],
+        filename: bool,
+        files: Vec<Listed>,
+    ) -> Vec<Listed> {
         let Some(narrowed) = &self.definition.narrowed else { return files };
-        let rows: Vec<_> = files.iter().map(|file| file.keys.clone()).collect();
-        let wanted = narrowed.wants(fields, &rows, state.execution_props());
+        let mut fields = fields.to_vec();
+        let mut rows: Vec<_> = files.iter().map(|file| file.keys.clone()).collect();
+        // Whether the files have such a column of their own is not known yet.
+        if filename && !fields.iter().any(|field| field.name() == FILENAME) {
+            fields.push(filename_field());
+            rows.iter_mut().zip(&files).for_each(|(row, listed)| row.push(listed.file.name().into()));
+        }
+        let wanted = narrowed.wants(&fields, &rows, state.execution_props());
         match wanted.contains(&true) {
             true => {
                 files.into_iter().zip(wanted).filter_map(|(file, wanted)| wanted.then_some(file)).collect()
@@ -234,11 +255,7 @@ impl FileTable {
         let rows = self.aligned(&fields, rows)?;
         let fields: Vec<FieldRef> = self.schema.table_partition_cols().iter().cloned().collect();
         let props = state.execution_props();
-        let mut kept = kept(filters, &fields, &rows, props)?;
-        if let Some(narrowed) = &self.definition.narrowed {
-            let wanted = narrowed.wants(&fields, &rows, props);
-            kept.iter_mut().zip(wanted).for_each(|(kept, wanted)| *kept &= wanted);
-        }
+        let kept = kept(filters, &fields, &rows, props)?;
         let files = files.into_iter().zip(rows).zip(kept);
         let files = files.filter_map(|((file, keys), kept)| kept.then_some(Listed { file, keys }));
         let mut entries = self.looked_into(state, files.collect()).await?;
@@ -370,6 +387,26 @@ impl FileTable {
     /// Whether there is a column `filename` that is not in the files.
     pub(super) fn has_filename(&self) -> bool {
         self.definition.filename
+    }
+
+    /// What it was made of.
+    pub(super) fn narrowed(&self) -> Option<&Arc<Narrowed>> {
+        self.definition.narrowed.as_ref()
+    }
+
+    /// Those of a scan's filters that the files' paths answer, if files that had no part in the columns pass
+    /// them all.
+    pub(super) fn beyond(&self, state: &dyn Session, filters: &[Expr]) -> Result<Option<Vec<Expr>>> {
+        let (fields, files) = self.listed()?;
+        let (files, rows): (Vec<_>, Vec<_>) =
+            files.into_iter().map(|listed| (listed.file, listed.keys)).unzip();
+        let rows = self.aligned(&fields, rows)?;
+        let fields: Vec<FieldRef> = self.schema.table_partition_cols().iter().cloned().collect();
+        let about_keys: Vec<_> =
+            filters.iter().filter(|filter| self.is_about_keys(filter)).cloned().collect();
+        let passed = passed(&about_keys, &fields, &rows, state.execution_props());
+        let is_beyond = |(file, passed): (&DataFile, bool)| passed && !self.made_from.contains(&file.path);
+        Ok(files.iter().zip(passed).any(is_beyond).then_some(about_keys))
     }
 
     /// Whether the paths have a key of this name.
