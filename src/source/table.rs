@@ -1,5 +1,7 @@
 //! Files as one table.
 
+mod made;
+
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
@@ -30,7 +32,7 @@ use super::find::{DataFile, find};
 use super::format::Format;
 use super::guard::{FileName, Guarded, inspected};
 use super::partition::partitions;
-use super::prune::{Narrowed, kept, passed};
+use super::prune::{Narrowed, kept};
 use super::shape::{Reader, Shape};
 use super::statistics::{trusted, with_null_keys};
 use super::unite::unite;
@@ -185,32 +187,6 @@ impl FileTable {
         }
         let listed = files.into_iter().zip(keys.values).map(|(file, keys)| Listed { file, keys });
         Ok((keys.fields, listed.collect()))
-    }
-
-    /// The files that make the table's columns. If the statement wants none, all do: the columns of a result
-    /// without rows have to come from somewhere.
-    fn wanted(
-        &self,
-        state: &dyn Session,
-        fields: &[FieldRef],
-        filename: bool,
-        files: Vec<Listed>,
-    ) -> Vec<Listed> {
-        let Some(narrowed) = &self.definition.narrowed else { return files };
-        let mut fields = fields.to_vec();
-        let mut rows: Vec<_> = files.iter().map(|file| file.keys.clone()).collect();
-        // Whether the files have such a column of their own is not known yet.
-        if filename && !fields.iter().any(|field| field.name() == FILENAME) {
-            fields.push(filename_field());
-            rows.iter_mut().zip(&files).for_each(|(row, listed)| row.push(listed.file.name().into()));
-        }
-        let wanted = narrowed.wants(&fields, &rows, state.execution_props());
-        match wanted.contains(&true) {
-            true => {
-                files.into_iter().zip(wanted).filter_map(|(file, wanted)| wanted.then_some(file)).collect()
-            }
-            false => files,
-        }
     }
 
     async fn looked_into(&self, state: &dyn Session, files: Vec<Listed>) -> Result<Vec<Entry>> {
@@ -387,26 +363,6 @@ impl FileTable {
     /// Whether there is a column `filename` that is not in the files.
     pub(super) fn has_filename(&self) -> bool {
         self.definition.filename
-    }
-
-    /// What it was made of.
-    pub(super) fn narrowed(&self) -> Option<&Arc<Narrowed>> {
-        self.definition.narrowed.as_ref()
-    }
-
-    /// Those of a scan's filters that the files' paths answer, if files that had no part in the columns pass
-    /// them all.
-    pub(super) fn beyond(&self, state: &dyn Session, filters: &[Expr]) -> Result<Option<Vec<Expr>>> {
-        let (fields, files) = self.listed()?;
-        let (files, rows): (Vec<_>, Vec<_>) =
-            files.into_iter().map(|listed| (listed.file, listed.keys)).unzip();
-        let rows = self.aligned(&fields, rows)?;
-        let fields: Vec<FieldRef> = self.schema.table_partition_cols().iter().cloned().collect();
-        let about_keys: Vec<_> =
-            filters.iter().filter(|filter| self.is_about_keys(filter)).cloned().collect();
-        let passed = passed(&about_keys, &fields, &rows, state.execution_props());
-        let is_beyond = |(file, passed): (&DataFile, bool)| passed && !self.made_from.contains(&file.path);
-        Ok(files.iter().zip(passed).any(is_beyond).then_some(about_keys))
     }
 
     /// Whether the paths have a key of this name.

@@ -51,6 +51,8 @@ fn folders(room: &Path) {
     write("u/region=a".into(), "none");
 }
 
+const COLUMNS: [&str; 4] = ["id", "v", "year", "region"];
+
 /// Writes queries with the columns `id`, `v`, `year` and `region`; `@t` and `@u` stand for the relations.
 struct Writer(Rng);
 
@@ -60,11 +62,11 @@ impl Writer {
     }
 
     fn condition(&mut self, prefix: &str) -> String {
-        self.condition_on(prefix, "year")
+        self.condition_on(prefix, "")
     }
 
-    /// One on the columns of a table, whose `year` may have another name.
-    fn condition_on(&mut self, prefix: &str, year: &str) -> String {
+    /// One on columns whose names go on.
+    fn condition_on(&mut self, prefix: &str, suffix: &str) -> String {
         let text = self.one(&[
             "#year = 2026",
             "#year = 2026",
@@ -101,8 +103,12 @@ impl Writer {
             "cast(#year as varchar) like '%26'",
             "#year = 2026 is null",
         ]);
-        let more = if self.0.u8(..4) == 0 { self.condition_on(prefix, year) } else { "true".into() };
-        format!("({text}) and ({more})").replace("#year", &format!("{prefix}{year}")).replace('#', prefix)
+        let more = if self.0.u8(..4) == 0 { self.condition_on(prefix, suffix) } else { "true".into() };
+        let mut text = format!("({text}) and ({more})");
+        for name in COLUMNS {
+            text = text.replace(&format!("#{name}"), &format!("{prefix}{name}{suffix}"));
+        }
+        text
     }
 
     fn base(&mut self) -> String {
@@ -127,10 +133,9 @@ impl Writer {
         match self.0.u8(..18) {
             0 | 1 => format!("select * from ({inner}) d where {condition}"),
             2 => {
-                let renamed = self.condition_on("", "y");
+                let (renamed, there) = (self.condition_on("", "_y"), with_suffix(&inner, "_y"));
                 format!(
-                    "select id, v, y as year, region from \
-                     (select id, v, year as y, region from ({inner}) d) e where {renamed}"
+                    "select id_y as id, v_y as v, year_y as year, region_y as region from ({there}) d where {renamed}"
                 )
             }
             3 => {
@@ -211,28 +216,37 @@ impl Writer {
             3 => {
                 let kind = self.one(&["semi", "anti"]);
                 let on = self.condition("r.");
+                let on = if on.contains("select") { "true".into() } else { on };
                 format!("select l.* from ({left}) l {kind} join ({right}) r on l.year = r.year and {on}")
             }
             _ => {
+                // Names of their own: the engine looks for columns by name when it moves a filter that it has
+                // planned already, and may take one side's for the other's.
+                let (left, right) = (with_suffix(left, "_l"), with_suffix(&right, "_r"));
                 let on = self.one(&[
-                    "l.id = r.id",
-                    "l.year = r.year",
-                    "l.region = r.region and l.year = r.year",
-                    "l.year = r.v",
+                    "id_l = id_r",
+                    "year_l = year_r",
+                    "region_l = region_r and year_l = year_r",
+                    "year_l = v_r",
                 ]);
-                let side = self.one(&["l.", "r."]);
-                let more = self.condition(&side);
-                let (year, region) = (self.one(&["l.year", "r.year"]), self.one(&["l.region", "r.region"]));
-                let side = self.one(&["l.", "r."]);
-                let outer = self.condition(&side);
+                let (side, other) = (self.one(&["_l", "_r"]), self.one(&["_l", "_r"]));
+                let (more, outer) = (self.condition_on("", &side), self.condition_on("", &other));
+                let (year, region) = (self.one(&["year_l", "year_r"]), self.one(&["region_l", "region_r"]));
                 // A condition with a subquery in ON is not supported for every kind of join.
                 let on = if more.contains("select") { on } else { format!("{on} and {more}") };
                 format!(
-                    "select l.id, r.v, {year} as year, {region} as region from ({left}) l {kind} ({right}) r on {on} where {outer}"
+                    "select id_l as id, v_r as v, {year} as year, {region} as region \
+                     from ({left}) l {kind} ({right}) r on {on} where {outer}"
                 )
             }
         }
     }
+}
+
+/// A query whose columns' names go on.
+fn with_suffix(query: &str, suffix: &str) -> String {
+    let columns = COLUMNS.map(|name| format!("{name} as {name}{suffix}")).join(", ");
+    format!("select {columns} from ({query}) s")
 }
 
 async fn rows(session: &Session, sql: &str) -> Result<Vec<Vec<Option<String>>>, String> {

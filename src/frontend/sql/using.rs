@@ -77,7 +77,9 @@ impl VisitorMut for Names<'_> {
             && self.depth == 0
             && self.columns.iter().any(|column| normal(column) == normal(name))
         {
+            // Errors point at the column as it was written.
             let path = self.table.iter().chain([&*name]).cloned();
+            let path = path.map(|part| Ident { span: name.span, ..part });
             *expr = Expr::CompoundIdentifier(path.collect());
         }
         ControlFlow::Continue(())
