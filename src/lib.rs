@@ -42,8 +42,8 @@ pub use session::{Session, blocking};
 pub mod prelude {
     pub use crate::Session;
     pub use crate::frontend::frame::{
-        DataFrame, DatetimeExt, GroupBy, How, IntoExpr, IntoSort, Quantile, Window, asc, col, desc, lag,
-        lead, left_col, median, quantile, right_col,
+        DataFrame, DatetimeExt, GroupBy, How, IntoExpr, IntoSort, Quantile, ReadOptions, Window, asc, col,
+        desc, lag, lead, left_col, median, quantile, right_col,
     };
     pub use datafusion::arrow::array::RecordBatch;
     pub use datafusion::arrow::datatypes::DataType;

@@ -2,6 +2,7 @@
 
 mod analyze;
 pub mod blocking;
+mod clock;
 mod copy;
 mod describe;
 mod engine;
@@ -9,28 +10,27 @@ mod explain;
 mod frame;
 mod graph;
 mod names;
-mod narrow;
-mod read;
 mod limits;
+mod narrow;
+mod plan;
+mod read;
 mod rerun;
 
 pub use limits::SessionOptions;
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use datafusion::catalog::{DynamicFileCatalog, UrlTableFactory};
 use datafusion::common::TableReference;
 use datafusion::common::format::ExplainFormat;
 use datafusion::error::DataFusionError;
-use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
+use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
 use datafusion::logical_expr::{DdlStatement, LogicalPlan, WriteOp};
 use datafusion::optimizer::Optimizer;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
-use datafusion::sql::parser::Statement as Ast;
 
 use sqlparser::ast::ObjectName;
 
@@ -49,8 +49,8 @@ use crate::plan::statistics::with_exact_statistics;
 use crate::plan::subquery::NullableScalarSubqueries;
 use crate::plan::truth::ThreeValued;
 use crate::scheduler::event::Observers;
-use crate::source::file::has_virtual_filename;
-use crate::source::{ExternalTables, Files, Lookup, Narrowed};
+use crate::source::{ExternalTables, Files, Lookup};
+use clock::Runs;
 
 /// Tables, views, settings and functions that statements and frames share. Clones share them too.
 #[derive(Clone)]
@@ -168,7 +168,7 @@ impl Session {
         if let Some(of) = statement.graph() {
             return Ok(Outcome::Rows(self.explained_graph(statement, params, of).await?));
         }
-        let plan = self.plan(statement, params).await?;
+        let plan = self.plan(statement, params, Runs::of(statement.ast())).await?;
         let mut plan = params.bind(plan, statement)?;
         if describe::query_of(statement.ast()).is_some() {
             plan = describe::described(&self.context.state(), plan).map_err(|e| located(e, statement))?;
@@ -189,74 +189,12 @@ impl Session {
         statement: &Statement,
         params: &Params,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let plan = params.bind(self.plan(statement, params).await?, statement)?;
+        let plan = params.bind(self.plan(statement, params, Runs::of(statement.ast())).await?, statement)?;
         let planned = match explain::prepare(plan) {
             Ok(plan) => self.context.state().create_physical_plan(&plan).await,
             Err(error) => Err(error),
         };
         planned.map(engine::planned).map_err(|error| located(error, statement).into())
-    }
-
-    async fn plan(&self, statement: &Statement, params: &Params) -> Result<LogicalPlan> {
-        let state = self.context.state();
-        if let Some(format) = statement.copy_format()
-            && state.get_file_format_factory(&format.to_lowercase()).is_none()
-        {
-            let message = format!("files of format '{format}' cannot be written");
-            return Err(StatementError::new(message, Some(statement.place().clone())).into());
-        }
-        if let Some((columns, probe)) = statement.replace_probe()
-            && let Err(error) = state.statement_to_plan(probe).await
-            && names_column(&error, &columns)
-        {
-            return Err(self.diagnose(error, statement).await.into());
-        }
-        let ast = params.placed(statement);
-        let ast = describe::query_of(&ast).unwrap_or(ast);
-        let narrowed = narrow::narrowed(&state, &ast, statement, params);
-        // A column may be in the other files only, or have its type from them.
-        if !narrowed.is_empty()
-            && let Ok(plan) = self.planned(&state, ast.clone(), statement, narrowed).await
-            && params.bind(plan.clone(), statement).is_ok_and(|plan| is_sound(&state, plan))
-        {
-            return Ok(plan);
-        }
-        match self.planned(&state, ast, statement, HashMap::new()).await {
-            Ok(plan) => Ok(plan),
-            Err(error) => Err(self.diagnose(error, statement).await.into()),
-        }
-    }
-
-    /// Plans a statement over some files of its tables only, where such are given.
-    async fn planned(
-        &self,
-        state: &SessionState,
-        mut ast: Ast,
-        statement: &Statement,
-        narrowed: HashMap<String, Narrowed>,
-    ) -> Result<LogicalPlan, DataFusionError> {
-        let lookup = if statement.names_filename() { Lookup::NamedFiles } else { Lookup::Files };
-        let plan = async {
-            if lookup == Lookup::NamedFiles {
-                let named = self.virtually_named(statement).await;
-                Statement::hide_filename(&mut ast, &named);
-            }
-            state.statement_to_plan(ast).await
-        };
-        lookup.during(Narrowed::during(narrowed, plan)).await
-    }
-
-    /// The relations of a statement that have a column `filename` which `*` does not show.
-    async fn virtually_named(&self, statement: &Statement) -> HashSet<String> {
-        let mut names = HashSet::new();
-        for name in statement.relations() {
-            if let Ok(table) = self.context.table_provider(reference(&name)).await
-                && has_virtual_filename(table.as_ref())
-            {
-                names.insert(name.to_string());
-            }
-        }
-        names
     }
 
     async fn execute(&self, plan: LogicalPlan, returns_rows: bool) -> Result<Outcome, Failure> {
@@ -394,22 +332,6 @@ fn reference(name: &ObjectName) -> TableReference {
         [schema, table] => TableReference::partial(schema.as_str(), table.as_str()),
         [catalog, schema, table] => TableReference::full(catalog.as_str(), schema.as_str(), table.as_str()),
         _ => TableReference::bare(name.to_string()),
-    }
-}
-
-/// Whether a plan's types fit together.
-fn is_sound(state: &SessionState, plan: LogicalPlan) -> bool {
-    state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {}).is_ok()
-}
-
-fn names_column(error: &DataFusionError, columns: &[String]) -> bool {
-    use datafusion::common::SchemaError;
-    match error.find_root() {
-        DataFusionError::SchemaError(schema, _) => match schema.as_ref() {
-            SchemaError::FieldNotFound { field, .. } => columns.contains(&field.name),
-            _ => false,
-        },
-        _ => false,
     }
 }
 

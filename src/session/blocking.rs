@@ -13,7 +13,7 @@ use datafusion::arrow::array::RecordBatch;
 
 use super::Session as AsyncSession;
 use crate::error::Result;
-use crate::frontend::frame::{self as builder, Blocking};
+use crate::frontend::frame::{self as builder, Blocking, ReadOptions};
 use wait::wait;
 
 pub use frame::Batches;
@@ -58,6 +58,23 @@ impl Session {
         wait(async move { session.read_csv(&path).await }).map(|frame| frame.in_mode())
     }
 
+    /// See [`Session::read_csv_with`](super::Session::read_csv_with).
+    ///
+    /// ```
+    /// use query::blocking::Session;
+    /// use query::prelude::*;
+    ///
+    /// let options = ReadOptions::new().filters(col("region").eq(lit("north")));
+    /// let some = Session::new()?.read_csv_with("testdata/sales/*.csv", &options)?;
+    /// assert_eq!(some.count()?, 14);
+    /// # Ok::<(), query::Error>(())
+    /// ```
+    pub fn read_csv_with(&self, path: &str, options: &ReadOptions) -> Result<DataFrame> {
+        let (session, path) = self.parts(path);
+        let options = options.clone();
+        wait(async move { session.read_csv_with(&path, &options).await }).map(|frame| frame.in_mode())
+    }
+
     /// See [`Session::read_parquet`](super::Session::read_parquet).
     ///
     /// ```
@@ -70,6 +87,23 @@ impl Session {
         wait(async move { session.read_parquet(&path).await }).map(|frame| frame.in_mode())
     }
 
+    /// See [`Session::read_parquet_with`](super::Session::read_parquet_with).
+    ///
+    /// ```
+    /// use query::blocking::Session;
+    /// use query::prelude::*;
+    ///
+    /// let options = ReadOptions::new().filters(col("product").eq(lit("oat milk")));
+    /// let some = Session::new()?.read_parquet_with("testdata/products.parquet", &options)?;
+    /// assert_eq!(some.count()?, 1);
+    /// # Ok::<(), query::Error>(())
+    /// ```
+    pub fn read_parquet_with(&self, path: &str, options: &ReadOptions) -> Result<DataFrame> {
+        let (session, path) = self.parts(path);
+        let options = options.clone();
+        wait(async move { session.read_parquet_with(&path, &options).await }).map(|frame| frame.in_mode())
+    }
+
     /// See [`Session::read_json`](super::Session::read_json).
     ///
     /// ```
@@ -80,6 +114,23 @@ impl Session {
     pub fn read_json(&self, path: &str) -> Result<DataFrame> {
         let (session, path) = self.parts(path);
         wait(async move { session.read_json(&path).await }).map(|frame| frame.in_mode())
+    }
+
+    /// See [`Session::read_json_with`](super::Session::read_json_with).
+    ///
+    /// ```
+    /// use query::blocking::Session;
+    /// use query::prelude::*;
+    ///
+    /// let options = ReadOptions::new().filters(col("segment").eq(lit("home")));
+    /// let some = Session::new()?.read_json_with("testdata/customers.json", &options)?;
+    /// assert_eq!(some.count()?, 2);
+    /// # Ok::<(), query::Error>(())
+    /// ```
+    pub fn read_json_with(&self, path: &str, options: &ReadOptions) -> Result<DataFrame> {
+        let (session, path) = self.parts(path);
+        let options = options.clone();
+        wait(async move { session.read_json_with(&path, &options).await }).map(|frame| frame.in_mode())
     }
 
     /// See [`Session::from_batches`](super::Session::from_batches).

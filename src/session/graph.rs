@@ -7,6 +7,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::stream;
 
+use super::clock::Runs;
 use super::{Failure, Session, engine, explain, located};
 use crate::error::Result;
 use crate::frontend::sql::{GraphOf, Params, Statement};
@@ -20,7 +21,7 @@ impl Session {
     /// # Errors
     /// As [`Session::run`] has them for planning; a statement that is not run by a graph, such as SET.
     pub async fn graph(&self, statement: &Statement, params: &Params) -> Result<TaskGraph> {
-        let plan = self.plan(statement, params).await?;
+        let plan = self.plan(statement, params, Runs::of(statement.ast())).await?;
         let plan = params.bind(plan, statement)?;
         self.lowered(plan).await.map_err(|failure| match failure {
             Failure::Engine(error) => located(error, statement).into(),
@@ -45,7 +46,8 @@ impl Session {
         let text = match of {
             GraphOf::Plan => self.graph(statement, params).await?.draw(GraphFormat::Text, &Notes::default()),
             GraphOf::Run => {
-                let plan = params.bind(self.plan(statement, params).await?, statement)?;
+                let plan =
+                    params.bind(self.plan(statement, params, Runs::of(statement.ast())).await?, statement)?;
                 self.analyzed(plan).await.map_err(|failure| match failure {
                     Failure::Engine(error) => located(error, statement).into(),
                     Failure::Own(error) => error,

@@ -1,70 +1,132 @@
 //! Which files of its tables a statement can have rows of, found out before any of them is opened.
 //!
 //! ```text
-//! WHERE year = 2026 AND amount > 5 ─conditions─> year = 2026; amount > 5
-//!                                                     │ typed by the keys in the paths alone
-//!                                                 year = 2026 ──> the table is made of these files
+//! text ─conditions─> guess: year = 2026 ─keys in the paths─> files ─their columns─> plan ─optimise─> scans
+//!                      ^                                                                          │
+//!                      └───────────── and these, too ── do files beyond these pass their filters? ┘
+//!                                                          no: this is the plan
 //! ```
 //!
-//! The statement is planned as ever, so each condition is applied to the rows as well: files may only be left
-//! out if all their rows would be.
+//! A plan is made over the columns of some files only, and then asked, by the engine's own rules, what its scans
+//! read. Only a plan whose scans read no other files is taken, so a guess costs time if it is wrong, never a
+//! row. At the end stands a plan over all files.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::Schema;
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{DFSchema, Result, TableReference};
+use datafusion::common::{DFSchema, Result};
+use datafusion::datasource::source_as_provider;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::expr_rewriter::unnormalize_col;
 use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::logical_expr::{EmptyRelation, Expr, Filter, LogicalPlan, Volatility};
+use datafusion::logical_expr::{EmptyRelation, Expr, Filter, LogicalPlan, TableScan, Volatility};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::parser::Statement as Ast;
-use sqlparser::ast::{Expr as SqlExpr, ExprWithAlias, Ident};
+use sqlparser::ast::{Expr as SqlExpr, ExprWithAlias};
 
-use crate::frontend::sql::{Params, Statement};
-use crate::source::Narrowed;
-use crate::source::file::{keys, looks_like_path};
+use crate::frontend::sql::{Params, Readings, Statement};
+use crate::source::file::{self, FILENAME, looks_like_path};
+use crate::source::{Narrowed, Tables};
 
-/// The tables of files of which a statement wants some files only, by location.
-pub(super) fn narrowed(
-    state: &SessionState,
-    ast: &Ast,
-    statement: &Statement,
-    params: &Params,
-) -> HashMap<String, Narrowed> {
-    let mut tables = HashMap::new();
-    for (name, readings) in Statement::conditions(ast) {
-        let may_be_files = looks_like_path(&name) || std::path::Path::new(&name).exists();
-        let Some(fields) = may_be_files.then(|| keys(&name).ok()).flatten() else { continue };
-        if fields.is_empty() {
-            continue;
-        }
-        let schema = Schema::new(fields);
-        let filters = |alias: &Option<Ident>, conditions: &[SqlExpr]| -> Vec<Expr> {
-            let qualifier = alias.as_ref().map_or_else(|| TableReference::bare(name.as_str()), called);
-            let Ok(schema) = DFSchema::try_from_qualified_schema(qualifier, &schema) else {
-                return Vec::new();
-            };
-            let schema = Arc::new(schema);
-            let filter = |condition: &SqlExpr| on_keys(state, &schema, condition.clone(), statement, params);
-            conditions.iter().filter_map(|condition| filter(condition).ok().flatten()).collect()
+/// How often a guess is widened before all files are looked into.
+pub(super) const ROUNDS_MAX: usize = 4;
+
+/// What the text of a statement says about the files that it wants.
+pub(super) fn guessed(state: &SessionState, ast: &Ast, statement: &Statement, params: &Params) -> Tables {
+    let known = RefCell::new(HashMap::new());
+    let keys = |name: &str| -> Vec<String> {
+        let mut known = known.borrow_mut();
+        let fields = known.entry(name.to_string()).or_insert_with(|| keys(name, statement));
+        fields.iter().map(|field| field.name().clone()).collect()
+    };
+    let guesses = Statement::conditions(ast, &keys);
+    let known = known.take();
+    let mut tables = Tables::new();
+    for Readings { relation, conditions } in guesses {
+        let fields = known.get(&relation).cloned().unwrap_or_default();
+        let Ok(schema) = DFSchema::try_from(Schema::new(fields)).map(Arc::new) else { continue };
+        let filter = |condition: &SqlExpr| -> Option<Expr> {
+            let condition = ExprWithAlias { expr: condition.clone(), alias: None };
+            let condition = state.create_logical_expr_from_sql_expr(condition, &schema).ok()?;
+            let bind = |plan| params.bind(plan, statement).ok();
+            on_keys(state, &schema, condition, bind)
         };
-        let readings: Vec<_> =
-            readings.iter().map(|reading| filters(&reading.alias, &reading.conditions)).collect();
+        let readings: Vec<Vec<_>> =
+            conditions.iter().map(|reading| reading.iter().filter_map(filter).collect()).collect();
         if readings.iter().all(|filters| !filters.is_empty()) {
-            tables.insert(name, Narrowed { readings });
+            tables.insert(relation, Arc::new(Narrowed::new(readings)));
         }
     }
     tables
 }
 
-/// The name that an alias gives to a table.
-fn called(alias: &Ident) -> TableReference {
-    match alias.quote_style {
-        Some(_) => TableReference::bare(alias.value.as_str()),
-        None => TableReference::bare(alias.value.to_lowercase()),
+/// What files tell of themselves by their paths: the keys in them, and their names.
+fn keys(location: &str, statement: &Statement) -> Vec<FieldRef> {
+    let may_be_files = looks_like_path(location) || std::path::Path::new(location).exists();
+    let Some(mut fields) = may_be_files.then(|| file::keys(location).ok()).flatten() else {
+        return Vec::new();
+    };
+    if statement.names_filename() && !fields.iter().any(|field| field.name() == FILENAME) {
+        fields.push(Arc::new(Field::new(FILENAME, DataType::Utf8, false)));
+    }
+    fields
+}
+
+/// The files that a condition on rows wants of a location, by its parts that name keys only.
+pub(super) fn wanted(state: &SessionState, location: &str, condition: &Expr) -> Tables {
+    let fields = file::keys(location).unwrap_or_default();
+    let Ok(schema) = DFSchema::try_from(Schema::new(fields)).map(Arc::new) else { return Tables::new() };
+    let parts = datafusion::logical_expr::utils::split_conjunction(condition).into_iter();
+    let filters: Vec<_> = parts.filter_map(|part| on_keys(state, &schema, part.clone(), Some)).collect();
+    match filters.is_empty() {
+        true => Tables::new(),
+        false => Tables::from([(location.to_string(), Arc::new(Narrowed::new(vec![filters])))]),
+    }
+}
+
+/// What has to be looked into beyond these files, for a plan that was made over them; `None` if its scans read
+/// no others, so that it stands.
+///
+/// # Errors
+/// A plan whose types do not fit, files that cannot be found any more.
+pub(super) fn wider(state: &SessionState, tables: &Tables, plan: LogicalPlan) -> Result<Option<Tables>> {
+    let mut wider = tables.clone();
+    let mut stands = true;
+    for query in queries(plan) {
+        state.optimize(&query)?.apply_with_subqueries(|node| {
+            let LogicalPlan::TableScan(TableScan { source, filters, .. }) = node else {
+                return Ok(TreeNodeRecursion::Continue);
+            };
+            let Ok(provider) = source_as_provider(source) else { return Ok(TreeNodeRecursion::Continue) };
+            let filters: Vec<_> = filters.iter().cloned().map(unnormalize_col).collect();
+            for (location, narrowed) in tables {
+                if let Some(filters) = file::beyond(provider.as_ref(), narrowed, state, &filters)? {
+                    stands = false;
+                    let known = wider.get(location).unwrap_or(narrowed);
+                    wider.insert(location.clone(), Arc::new(known.or(filters)));
+                }
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+    }
+    Ok((!stands).then_some(wider))
+}
+
+/// The queries whose rows a plan reads.
+fn queries(plan: LogicalPlan) -> Vec<LogicalPlan> {
+    match plan {
+        LogicalPlan::Ddl(_)
+        | LogicalPlan::Dml(_)
+        | LogicalPlan::Copy(_)
+        | LogicalPlan::Explain(_)
+        | LogicalPlan::Analyze(_)
+        | LogicalPlan::Statement(_) => {
+            plan.inputs().into_iter().flat_map(|input| queries(input.clone())).collect()
+        }
+        query => vec![query],
     }
 }
 
@@ -73,44 +135,32 @@ fn called(alias: &Ident) -> TableReference {
 fn on_keys(
     state: &SessionState,
     schema: &Arc<DFSchema>,
-    condition: SqlExpr,
-    statement: &Statement,
-    params: &Params,
-) -> crate::Result<Option<Expr>> {
-    let planned = || -> Result<LogicalPlan> {
-        let condition = ExprWithAlias { expr: condition, alias: None };
-        let condition = state.create_logical_expr_from_sql_expr(condition, schema)?;
-        let empty = EmptyRelation { produce_one_row: false, schema: Arc::clone(schema) };
-        let filter = Filter::try_new(condition, Arc::new(LogicalPlan::EmptyRelation(empty)))?;
-        Ok(LogicalPlan::Filter(filter))
-    };
-    let Ok(plan) = planned() else { return Ok(None) };
-    let plan = params.bind(plan, statement)?;
-    let Ok(plan) = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {}) else {
-        return Ok(None);
-    };
-    match plan {
-        LogicalPlan::Filter(Filter { predicate, input, .. })
-            if matches!(input.as_ref(), LogicalPlan::EmptyRelation(_)) && is_fixed(&predicate)? =>
-        {
-            // Some functions are only names for what the optimiser makes of them.
-            let context = SimplifyContext::builder()
-                .with_schema(Arc::clone(schema))
-                .with_config_options(Arc::clone(state.config_options()))
-                .build();
-            let simple = ExprSimplifier::new(context).simplify(predicate);
-            Ok(simple.ok().map(unnormalize_col))
-        }
-        _ => Ok(None),
+    condition: Expr,
+    bind: impl FnOnce(LogicalPlan) -> Option<LogicalPlan>,
+) -> Option<Expr> {
+    let empty = EmptyRelation { produce_one_row: false, schema: Arc::clone(schema) };
+    let filter = Filter::try_new(condition, Arc::new(LogicalPlan::EmptyRelation(empty))).ok()?;
+    let plan = bind(LogicalPlan::Filter(filter))?;
+    let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {}).ok()?;
+    let LogicalPlan::Filter(Filter { predicate, input, .. }) = plan else { return None };
+    if !matches!(input.as_ref(), LogicalPlan::EmptyRelation(_)) {
+        return None;
     }
+    // Some functions are only names for what the optimiser makes of them.
+    let context = SimplifyContext::builder()
+        .with_schema(Arc::clone(schema))
+        .with_config_options(Arc::clone(state.config_options()))
+        .with_query_execution_start_time(state.execution_props().query_execution_start_time)
+        .build();
+    let simple = ExprSimplifier::new(context).simplify(predicate).ok()?;
+    is_fixed(&simple).then(|| unnormalize_col(simple))
 }
 
 /// Whether an expression has the same value whenever it is computed, and needs nothing but columns for it.
-fn is_fixed(expr: &Expr) -> Result<bool> {
-    let mut is_fixed = true;
-    expr.apply(|part| {
-        is_fixed &= match part {
-            Expr::ScalarFunction(call) => call.func.signature().volatility == Volatility::Immutable,
+fn is_fixed(expr: &Expr) -> bool {
+    let is_other = expr.exists(|part| {
+        Ok(match part {
+            Expr::ScalarFunction(call) => call.func.signature().volatility != Volatility::Immutable,
             Expr::Alias(_)
             | Expr::Column(_)
             | Expr::Literal(..)
@@ -131,11 +181,10 @@ fn is_fixed(expr: &Expr) -> Result<bool> {
             | Expr::Case(_)
             | Expr::Cast(_)
             | Expr::TryCast(_)
-            | Expr::InList(_) => true,
+            | Expr::InList(_) => false,
             // Parameters without a value, subqueries, lambdas, what is no condition on a row.
-            _ => false,
-        };
-        Ok(if is_fixed { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
-    })?;
-    Ok(is_fixed)
+            _ => true,
+        })
+    });
+    is_other.is_ok_and(|is_other| !is_other)
 }

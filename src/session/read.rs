@@ -8,11 +8,12 @@ use datafusion::common::TableReference;
 use datafusion::datasource::{MemTable, ViewTable, provider_as_source};
 use datafusion::logical_expr::LogicalPlanBuilder;
 
-use super::{Outcome, Session};
+use super::clock::{self, Runs};
+use super::{Outcome, Session, narrow};
 use crate::error::{Result, Script, StatementError};
-use crate::frontend::frame::DataFrame;
+use crate::frontend::frame::{DataFrame, ReadOptions};
 use crate::frontend::sql::{Params, RawStatement, split};
-use crate::source::file;
+use crate::source::{Narrowed, Tables, file};
 
 /// The readers and the endings of the names of what they read.
 const READERS: [(&str, &[&str]); 3] = [
@@ -37,7 +38,28 @@ impl Session {
     /// # }
     /// ```
     pub async fn read_csv(&self, path: &str) -> Result<DataFrame> {
-        self.read(path, "read_csv").await
+        self.read(path, "read_csv", &ReadOptions::new()).await
+    }
+
+    /// [`read_csv`](Self::read_csv) with options: some of the rows, of files that are not opened if they have
+    /// none of these.
+    ///
+    /// # Errors
+    /// As it has; a filter that names an unknown column or is no condition.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> query::Result<()> {
+    /// use query::prelude::*;
+    ///
+    /// let session = Session::new()?;
+    /// let options = ReadOptions::new().filters(col("region").eq(lit("north")));
+    /// assert_eq!(session.read_csv_with("testdata/sales/*.csv", &options).await?.count().await?, 14);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn read_csv_with(&self, path: &str, options: &ReadOptions) -> Result<DataFrame> {
+        self.read(path, "read_csv", options).await
     }
 
     /// A frame over Parquet files: a path, a pattern or a folder.
@@ -54,7 +76,28 @@ impl Session {
     /// # }
     /// ```
     pub async fn read_parquet(&self, path: &str) -> Result<DataFrame> {
-        self.read(path, "read_parquet").await
+        self.read(path, "read_parquet", &ReadOptions::new()).await
+    }
+
+    /// [`read_parquet`](Self::read_parquet) with options: some of the rows, of files that are not opened if they have
+    /// none of these.
+    ///
+    /// # Errors
+    /// As it has; a filter that names an unknown column or is no condition.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> query::Result<()> {
+    /// use query::prelude::*;
+    ///
+    /// let session = Session::new()?;
+    /// let options = ReadOptions::new().filters(col("product").eq(lit("oat milk")));
+    /// assert_eq!(session.read_parquet_with("testdata/products.parquet", &options).await?.count().await?, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn read_parquet_with(&self, path: &str, options: &ReadOptions) -> Result<DataFrame> {
+        self.read(path, "read_parquet", options).await
     }
 
     /// A frame over files of JSON objects, one a line: a path, a pattern or a folder.
@@ -71,12 +114,55 @@ impl Session {
     /// # }
     /// ```
     pub async fn read_json(&self, path: &str) -> Result<DataFrame> {
-        self.read(path, "read_json").await
+        self.read(path, "read_json", &ReadOptions::new()).await
     }
 
-    async fn read(&self, path: &str, reader: &'static str) -> Result<DataFrame> {
+    /// [`read_json`](Self::read_json) with options: some of the rows, of files that are not opened if they have
+    /// none of these.
+    ///
+    /// # Errors
+    /// As it has; a filter that names an unknown column or is no condition.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> query::Result<()> {
+    /// use query::prelude::*;
+    ///
+    /// let session = Session::new()?;
+    /// let options = ReadOptions::new().filters(col("segment").eq(lit("home")));
+    /// assert_eq!(session.read_json_with("testdata/customers.json", &options).await?.count().await?, 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn read_json_with(&self, path: &str, options: &ReadOptions) -> Result<DataFrame> {
+        self.read(path, "read_json", options).await
+    }
+
+    async fn read(&self, path: &str, reader: &'static str, options: &ReadOptions) -> Result<DataFrame> {
         check_name(path, reader)?;
-        let table = file::open(&self.context.state(), path).await?;
+        let Some(filter) = options.filter() else { return self.read_all(path, Tables::new()).await };
+        // A frame may run at any time, so what the time is does not count.
+        let state = clock::state_for(self.context.state(), Runs::Later);
+        let mut tables = narrow::wanted(&state, path, filter);
+        for _ in 0..narrow::ROUNDS_MAX {
+            if tables.is_empty() {
+                break;
+            }
+            let Ok(frame) = self.read_all(path, tables.clone()).await else { break };
+            let Ok(frame) = frame.filter(filter) else { break };
+            match narrow::wider(&state, &tables, frame.plan().clone()) {
+                Ok(None) => return Ok(frame),
+                Ok(Some(wider)) => tables = wider,
+                Err(_) => break,
+            }
+        }
+        self.read_all(path, Tables::new()).await?.filter(filter)
+    }
+
+    /// The rows of all files; the columns of those only that are wanted, if that is given.
+    async fn read_all(&self, path: &str, tables: Tables) -> Result<DataFrame> {
+        let state = self.context.state();
+        let table = Narrowed::during(tables, file::open(&state, path)).await?;
         self.scan(path, table)
     }
 
@@ -158,7 +244,7 @@ impl Session {
             let message = "sql takes a query; run_sql runs statements that have an effect";
             return Err(StatementError::new(message, Some(statement.place().clone())).into());
         }
-        let plan = self.plan(&statement, &Params::default()).await?;
+        let plan = self.plan(&statement, &Params::default(), Runs::Later).await?;
         DataFrame::new(self.context.clone(), plan)
     }
 

@@ -31,6 +31,7 @@ use tokio::sync::OnceCell;
 
 use super::avro::Blocks;
 use super::bytes::{DecodedStore, has_quoted_newlines, watched};
+use super::declared::Declared;
 use super::format::{Format, Layout, Text};
 use super::guard::{Opening, guarded_open, name_of};
 use super::shape::{Reader, Shape};
@@ -89,7 +90,13 @@ impl FileSource for ByName {
             config: config.clone(),
             partition,
         };
-        ProjectionOpener::try_new(self.projection.clone(), Arc::new(opener), self.table_schema.file_schema())
+        let schema = self.projection.source.project_schema(self.table_schema.table_schema())?;
+        let inner = ProjectionOpener::try_new(
+            self.projection.clone(),
+            Arc::new(opener),
+            self.table_schema.file_schema(),
+        )?;
+        Ok(Arc::new(Declared { inner, schema: Arc::new(schema) }))
     }
 
     fn table_schema(&self) -> &TableSchema {

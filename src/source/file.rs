@@ -10,6 +10,7 @@ use datafusion::catalog::{TableProvider, UrlTableFactory};
 use datafusion::common::{Result, plan_datafusion_err};
 use datafusion::datasource::dynamic_file::DynamicListTableFactory;
 use datafusion::execution::SessionState;
+use datafusion::logical_expr::Expr;
 use datafusion::prelude::SessionContext;
 
 use super::Lookup;
@@ -20,6 +21,7 @@ use super::partition::partitions;
 use super::prune::Narrowed;
 use super::shape::Reader;
 use super::spool::Pipes;
+pub use super::table::FILENAME;
 use super::table::{Definition, FileTable};
 
 /// Makes tables of paths.
@@ -76,6 +78,25 @@ pub fn looks_like_path(name: &str) -> bool {
 /// Nothing there, other stores than the local disk.
 pub fn keys(location: &str) -> Result<Vec<FieldRef>> {
     Ok(partitions(&find(location)?, &[])?.fields)
+}
+
+/// What a scan asks of a table that was made of `narrowed`: those of its filters that the files' paths answer,
+/// if files that the table was not made of pass them all. `None` if it asks nothing more, or if it is another
+/// table.
+///
+/// # Errors
+/// Files that cannot be found any more.
+pub fn beyond(
+    table: &dyn TableProvider,
+    narrowed: &Arc<Narrowed>,
+    state: &SessionState,
+    filters: &[Expr],
+) -> Result<Option<Vec<Expr>>> {
+    let is_made_of = |table: &&FileTable| table.narrowed().is_some_and(|of| Arc::ptr_eq(of, narrowed));
+    match table.downcast_ref::<FileTable>().filter(is_made_of) {
+        Some(table) => table.beyond(state, filters),
+        None => Ok(None),
+    }
 }
 
 /// Whether a table has the column `filename` although its files do not.

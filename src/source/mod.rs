@@ -12,6 +12,7 @@ mod arrow_check;
 mod avro;
 mod by_name;
 mod bytes;
+mod declared;
 mod external;
 pub mod file;
 mod find;
@@ -35,7 +36,7 @@ pub use external::ExternalTables;
 pub use file::Files;
 pub use find::{DataFile, find};
 pub use format::Format;
-pub use prune::Narrowed;
+pub use prune::{Narrowed, Tables};
 
 tokio::task_local! {
     static LOOKUP: Lookup;

@@ -1,7 +1,10 @@
 //! Files as one table.
 
+mod made;
+
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -36,7 +39,7 @@ use super::unite::unite;
 use crate::error::FileError;
 
 /// The virtual column that tells each row's file.
-pub(super) const FILENAME: &str = "filename";
+pub const FILENAME: &str = "filename";
 
 /// What a table of files is made from.
 #[derive(Debug, Clone)]
@@ -52,20 +55,25 @@ pub(super) struct Definition {
     pub(super) order: Vec<Vec<SortExpr>>,
     /// Whether there is a column `filename`.
     pub(super) filename: bool,
-    /// The files that are wanted; all if nothing is known.
-    pub(super) narrowed: Option<Narrowed>,
+    /// The files that make the columns; all if nothing is known.
+    pub(super) narrowed: Option<Arc<Narrowed>>,
 }
+
+/// Files that have been looked into, with their columns.
+pub(super) type Shapes = Arc<Mutex<HashMap<Path, (ObjectMeta, Shape)>>>;
 
 /// A table of files of one format.
 ///
-/// Its columns are those of the wanted files, united by name, then the keys in folder names, then `filename`
+/// Its columns are those of the files that it is made of, united by name, then the keys in folder names, then `filename`
 /// if asked for. Filters on the latter two leave out files before these are opened. Scans give as many partitions as the session wants, in no order unless one was declared or every file says
 /// the same of itself.
 pub(super) struct FileTable {
     definition: Definition,
     schema: TableSchema,
-    /// Files that have been looked into, so that each scan opens only what is new.
-    shapes: Mutex<HashMap<Path, (ObjectMeta, Shape)>>,
+    /// The files that made the columns.
+    made_from: HashSet<PathBuf>,
+    /// Kept so that each scan opens only what is new.
+    shapes: Shapes,
 }
 
 /// One file that was found, not opened yet.
@@ -101,9 +109,12 @@ impl FileTable {
         let schema = TableSchema::from(Arc::new(Schema::empty()));
         let filename = definition.filename;
         let definition = Definition { filename: false, ..definition };
-        let mut table = Self { definition, schema, shapes: Mutex::default() };
+        let shapes = definition.narrowed.as_ref().map(|narrowed| Arc::clone(&narrowed.shapes));
+        let shapes = shapes.unwrap_or_default();
+        let mut table = Self { definition, schema, made_from: HashSet::new(), shapes };
         let (mut fields, files) = table.listed()?;
-        let files = table.wanted(state, &fields, files);
+        let files = table.wanted(state, &fields, filename, files);
+        table.made_from = files.iter().map(|listed| listed.file.path.clone()).collect();
         let entries = table.looked_into(state, files).await?;
         if filename && !has_column(FILENAME, &fields, &entries) {
             table.definition.filename = true;
@@ -178,20 +189,6 @@ impl FileTable {
         Ok((keys.fields, listed.collect()))
     }
 
-    /// The files that make the table's columns. If the statement wants none, all do: the columns of a result
-    /// without rows have to come from somewhere.
-    fn wanted(&self, state: &dyn Session, fields: &[FieldRef], files: Vec<Listed>) -> Vec<Listed> {
-        let Some(narrowed) = &self.definition.narrowed else { return files };
-        let rows: Vec<_> = files.iter().map(|file| file.keys.clone()).collect();
-        let wanted = narrowed.wants(fields, &rows, state.execution_props());
-        match wanted.contains(&true) {
-            true => {
-                files.into_iter().zip(wanted).filter_map(|(file, wanted)| wanted.then_some(file)).collect()
-            }
-            false => files,
-        }
-    }
-
     async fn looked_into(&self, state: &dyn Session, files: Vec<Listed>) -> Result<Vec<Entry>> {
         let concurrency = state.config_options().execution.meta_fetch_concurrency.get();
         let work = files.into_iter().map(|listed| self.entry(state, listed));
@@ -234,11 +231,7 @@ impl FileTable {
         let rows = self.aligned(&fields, rows)?;
         let fields: Vec<FieldRef> = self.schema.table_partition_cols().iter().cloned().collect();
         let props = state.execution_props();
-        let mut kept = kept(filters, &fields, &rows, props)?;
-        if let Some(narrowed) = &self.definition.narrowed {
-            let wanted = narrowed.wants(&fields, &rows, props);
-            kept.iter_mut().zip(wanted).for_each(|(kept, wanted)| *kept &= wanted);
-        }
+        let kept = kept(filters, &fields, &rows, props)?;
         let files = files.into_iter().zip(rows).zip(kept);
         let files = files.filter_map(|((file, keys), kept)| kept.then_some(Listed { file, keys }));
         let mut entries = self.looked_into(state, files.collect()).await?;

@@ -9,6 +9,7 @@ mod drawing;
 mod engine;
 mod fixtures;
 mod graph;
+mod narrowed;
 mod shell;
 mod frame;
 mod slt;

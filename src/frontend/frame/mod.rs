@@ -22,6 +22,7 @@ mod group;
 mod join;
 mod missing;
 mod pivot;
+mod read;
 mod rows;
 mod sample;
 mod select;
@@ -46,6 +47,7 @@ pub use describe::Quantile;
 pub use expr::{IntoExpr, IntoSort, asc, col, desc, median, quantile};
 pub use group::GroupBy;
 pub use join::{How, left_col, right_col};
+pub use read::ReadOptions;
 pub use window::{Window, lag, lead};
 pub use write::Partitioned;
 

@@ -8,6 +8,7 @@
 //! | `OVER w` | the window's definition |
 //! | `SHOW TABLES` | a query of the tables but those of `information_schema` |
 //! | `SUMMARIZE t` | a derived table that the planner knows (`summarize`) |
+//! | `a JOIN b USING (x) WHERE x = 1` | `… WHERE a.x = 1` (`using`) |
 //! | `* EXCLUDE (A)`, `* REPLACE (… AS A)` | with unquoted names in lower case |
 //! | `\|> DROP a`, `\|> SET a = …` | `\|> SELECT * EXCLUDE (a)`, `\|> SELECT * REPLACE (… AS a)` (`pipes`) |
 //!
@@ -26,7 +27,7 @@ use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 
 use super::refuse::{self, Functions, Refusal};
-use super::{copy, pipes, summarize};
+use super::{copy, pipes, summarize, using};
 
 /// Rewrites a statement in place, then checks that nothing in it would be dropped in silence.
 pub(super) fn rewrite(ast: &mut Ast, functions: &Functions) -> Result<(), Refusal> {
@@ -106,6 +107,7 @@ impl VisitorMut for Rewriter {
         for from in &mut select.from {
             from.joins.iter_mut().for_each(plain_join);
         }
+        using::name_tables(select);
         self.windows.push(select.named_window.clone());
         ControlFlow::Continue(())
     }
@@ -232,7 +234,7 @@ fn tree(mut terms: Vec<Expr>, op: &BinaryOperator) -> Expr {
 }
 
 /// A name as the planner will look for it.
-fn normal(ident: &Ident) -> String {
+pub(super) fn normal(ident: &Ident) -> String {
     match ident.quote_style {
         Some(_) => ident.value.clone(),
         None => ident.value.to_lowercase(),

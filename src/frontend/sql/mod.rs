@@ -19,8 +19,9 @@ mod split;
 mod statement;
 mod summarize;
 mod tokens;
+mod using;
 
-pub use conditions::Reading;
+pub use conditions::Readings;
 pub use diagnose::{Names, diagnose};
 pub(crate) use diagnose::{listed, nearest};
 pub use graph::GraphOf;

@@ -10,7 +10,7 @@ use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::{Parser, ParserError, ParserOptions};
 use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan};
 
-use super::conditions::{self, Reading};
+use super::conditions::{self, Readings};
 use super::refuse::{self, Functions, Refusal};
 use super::split::RawStatement;
 use super::{GraphOf, byte_span, diagnose, filename, friendly, from_first, graph, summarize};
@@ -184,9 +184,10 @@ impl Statement {
         filename::hide(ast, relations);
     }
 
-    /// The relations all of whose readings have conditions on their rows, with these.
-    pub fn conditions(ast: &Ast) -> Vec<(String, Vec<Reading>)> {
-        conditions::conditions(ast)
+    /// The relations all of whose readings may have conditions on their keys, with these: guesses, which the
+    /// planned statement has to confirm. `keys` tells the keys of a relation by its name.
+    pub fn conditions(ast: &Ast, keys: &dyn Fn(&str) -> Vec<String>) -> Vec<Readings> {
+        conditions::conditions(ast, keys)
     }
 
     /// The columns that `* REPLACE` names, with the statement that plans only if each exists. The planner

@@ -116,3 +116,62 @@ fn frames_of_two_files_with_one_name_join() {
     let total = once.agg([sum(col("amount") - col("amount_right")).alias("difference")]).unwrap();
     assert_eq!(rows(&total).rows, [[Some("0.0".to_string())]]);
 }
+
+/// A folder whose files do not fit together, but those of each year do.
+fn years() -> (tempfile::TempDir, String) {
+    let room = tempfile::tempdir().unwrap();
+    for (year, values) in [(2025, ["one", "two"]), (2026, ["3", "4"])] {
+        for (month, value) in (1..).zip(values) {
+            let folder = room.path().join(format!("years/year={year}/month={month}"));
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("x.csv"), format!("id\n{value}\n")).unwrap();
+        }
+    }
+    let path = room.path().join("years").to_str().unwrap().to_string();
+    (room, path)
+}
+
+#[test]
+fn a_filter_on_keys_decides_which_files_are_looked_into() {
+    let (_room, path) = years();
+    let session = Session::new().unwrap();
+    let error = session.read_csv(&path).unwrap_err().to_string();
+    assert!(error.contains("its column 'id' is Int64, but Utf8 in"), "{error}");
+    let ids = |options: ReadOptions| {
+        session.read_csv_with(&path, &options)?.sort(["id"])?.select(["id"])?.collect()
+    };
+    let texts = |options| crate::engine::texts(&ids(options).unwrap()).into_iter().flatten().flatten();
+    let year = |year: i64| ReadOptions::new().filters(col("year").eq(lit(year)));
+    assert_eq!(texts(year(2026)).collect::<Vec<_>>(), ["3", "4"]);
+    assert_eq!(texts(year(2025)).collect::<Vec<_>>(), ["one", "two"]);
+    // Several conditions have to hold together, and those on other columns choose rows.
+    let both = || col("month").gt(lit(1)).and(col("id").gt(lit(1)));
+    assert_eq!(texts(year(2026).filters(both())).collect::<Vec<_>>(), ["4"]);
+    assert_eq!(texts(year(2026).filters(col("id").lt(lit(4)))).collect::<Vec<_>>(), ["3"]);
+    // What is sure of no file, and what is true of several years, needs them all.
+    for options in [
+        ReadOptions::new().filters(col("year").eq(lit(2026)).or(col("id").eq(lit("one")))),
+        ReadOptions::new().filters(col("year").gt(lit(2024))),
+        ReadOptions::new().filters(col("year").eq(col("id"))),
+        ReadOptions::new(),
+    ] {
+        let error = ids(options).unwrap_err().to_string();
+        assert!(error.contains("its column 'id' is Int64, but Utf8 in"), "{error}");
+    }
+}
+
+#[test]
+fn a_filter_of_a_reading_is_one_of_the_frame() {
+    let session = Session::new().unwrap();
+    let path = "testdata/sales/*.csv";
+    let condition = || col("region").eq(lit("north")).and(col("amount").gt(lit(50)));
+    let read = session.read_csv_with(path, &ReadOptions::new().filters(condition())).unwrap();
+    let filtered = session.read_csv(path).unwrap().filter(condition()).unwrap();
+    assert_eq!(rows(&read).sorted(), rows(&filtered).sorted());
+    let wrong = ReadOptions::new().filters(col("regoin").eq(lit("north")));
+    let error = session.read_csv_with(path, &wrong).unwrap_err().to_string();
+    assert_eq!(error, "column 'regoin' does not exist: did you mean 'region'?");
+    let summed = ReadOptions::new().filters(sum(col("amount")).gt(lit(1)));
+    let error = session.read_csv_with(path, &summed).unwrap_err().to_string();
+    assert!(error.contains("is an aggregate"), "{error}");
+}
