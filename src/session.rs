@@ -45,6 +45,7 @@ use crate::plan::correlated::ExactSubqueries;
 use crate::plan::join_filter::NullableJoinFilters;
 use crate::plan::limits::with_offsets_first;
 use crate::plan::order::LastingOrder;
+use crate::plan::pushdown::with_exact_pushdown;
 use crate::plan::statistics::with_exact_statistics;
 use crate::plan::subquery::NullableScalarSubqueries;
 use crate::plan::truth::ThreeValued;
@@ -295,7 +296,8 @@ impl Session {
 
 /// The stock rules for physical plans, with ours among them.
 fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    with_guarded_logic(with_offsets_first(with_exact_statistics(PhysicalOptimizer::new().rules)))
+    let rules = with_exact_pushdown(with_exact_statistics(PhysicalOptimizer::new().rules));
+    with_guarded_logic(with_offsets_first(rules))
 }
 
 /// Why a plan was not carried out.
