@@ -3,6 +3,7 @@
 //! | written | planned as |
 //! | --- | --- |
 //! | `FROM t` | `SELECT * FROM t` (`from_first`) |
+//! | `SELECT a + 1, 2` | `SELECT a + 1 AS "a + 1", 2 AS "2"` (`names`) |
 //! | `COPY … TO 'x.tsv.gz'` | with the format and compression spelled out (`copy`) |
 //! | `a SEMI JOIN b`, `a ANTI JOIN b` | `LEFT SEMI JOIN`, `LEFT ANTI JOIN` |
 //! | `OVER w` | the window's definition |
@@ -27,13 +28,14 @@ use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 
 use super::refuse::{self, Functions, Refusal};
-use super::{copy, pipes, summarize, using};
+use super::{copy, names, pipes, summarize, using};
 
 /// Rewrites a statement in place, then checks that nothing in it would be dropped in silence.
 pub(super) fn rewrite(ast: &mut Ast, functions: &Functions) -> Result<(), Refusal> {
     match ast {
         Ast::Statement(statement) => {
             own_tables(statement.as_mut());
+            names::name_columns(statement.as_mut());
             walk(statement.as_mut())?;
             refuse::check(statement.as_ref(), functions)
         }
@@ -42,6 +44,7 @@ pub(super) fn rewrite(ast: &mut Ast, functions: &Functions) -> Result<(), Refusa
             copy::spell_format(copy);
             match &mut copy.source {
                 CopyToSource::Query(query) => {
+                    names::query_columns(query.as_mut());
                     walk(query.as_mut())?;
                     refuse::check(query.as_ref(), functions)
                 }

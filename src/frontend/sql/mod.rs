@@ -12,6 +12,7 @@ mod filename;
 mod friendly;
 mod from_first;
 mod graph;
+mod names;
 mod params;
 mod pipes;
 mod refuse;
