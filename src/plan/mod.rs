@@ -6,6 +6,7 @@ pub mod limits;
 pub mod lower;
 pub mod order;
 pub mod join_filter;
+pub mod shared;
 pub mod statistics;
 pub mod subquery;
 pub mod truth;

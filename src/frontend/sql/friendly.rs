@@ -8,6 +8,7 @@
 //! | `OVER w` | the window's definition |
 //! | `SHOW TABLES` | a query of the tables but those of `information_schema` |
 //! | `SUMMARIZE t` | a derived table that the planner knows (`summarize`) |
+//! | `WITH t AS MATERIALIZED (…)` | a derived table that the planner knows (`materialized`) |
 //! | `* EXCLUDE (A)`, `* REPLACE (… AS A)` | with unquoted names in lower case |
 //! | `\|> DROP a`, `\|> SET a = …` | `\|> SELECT * EXCLUDE (a)`, `\|> SELECT * REPLACE (… AS a)` (`pipes`) |
 //!
@@ -26,7 +27,7 @@ use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 
 use super::refuse::{self, Functions, Refusal};
-use super::{copy, pipes, summarize};
+use super::{copy, materialized, pipes, summarize};
 
 /// Rewrites a statement in place, then checks that nothing in it would be dropped in silence.
 pub(super) fn rewrite(ast: &mut Ast, functions: &Functions) -> Result<(), Refusal> {
@@ -79,6 +80,10 @@ impl VisitorMut for Rewriter {
     type Break = Refusal;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Refusal> {
+        if let Some(with) = &mut query.with {
+            let is_recursive = with.recursive;
+            with.cte_tables.iter_mut().for_each(|cte| materialized::plain(cte, is_recursive));
+        }
         // ORDER BY stands in the query, the windows it may name in the select.
         let windows = match query.body.as_ref() {
             SetExpr::Select(select) => select.named_window.clone(),
@@ -232,7 +237,7 @@ fn tree(mut terms: Vec<Expr>, op: &BinaryOperator) -> Expr {
 }
 
 /// A name as the planner will look for it.
-fn normal(ident: &Ident) -> String {
+pub(super) fn normal(ident: &Ident) -> String {
     match ident.quote_style {
         Some(_) => ident.value.clone(),
         None => ident.value.to_lowercase(),

@@ -19,8 +19,14 @@ use crate::engine::{self, Answer};
 use crate::tpch;
 
 /// What lowering takes out, and what it puts in.
-const CUT: [&str; 5] =
-    ["RepartitionExec", "CoalescePartitionsExec", "SortPreservingMergeExec", "BufferExec", "EdgeExec"];
+const CUT: [&str; 6] = [
+    "RepartitionExec",
+    "CoalescePartitionsExec",
+    "SortPreservingMergeExec",
+    "BufferExec",
+    "SharedExec",
+    "EdgeExec",
+];
 
 /// Tables as Parquet files, and queries over them.
 pub(super) struct Corpus {
@@ -86,7 +92,7 @@ impl Census {
             if !CUT.contains(&node.plan.name()) {
                 *self.operators.entry(node.plan.name().into()).or_default() += 1;
             }
-            if node.edge().is_none() && node.plan.children().is_empty() {
+            if !CUT.contains(&node.plan.name()) && node.plan.children().is_empty() {
                 // What is around an operator is new; the operator is the plan's own.
                 let leaf = node.plan.downcast_delegate().unwrap_or(node.plan.as_ref());
                 self.leaves.push(std::ptr::from_ref(leaf).cast());
@@ -106,7 +112,7 @@ fn cut_nodes(graph: &TaskGraph) -> Vec<String> {
     let own = graph.stages().iter().flat_map(|stage| nodes(&stage.plan));
     own.filter(|node| !node.recursive)
         .map(|node| node.plan.name().to_string())
-        .filter(|name| CUT[..4].contains(&name.as_str()))
+        .filter(|name| CUT[..5].contains(&name.as_str()))
         .collect()
 }
 

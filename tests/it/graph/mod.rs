@@ -5,6 +5,7 @@ mod hang;
 mod limit;
 mod lower;
 mod seen;
+mod shared;
 mod stock;
 mod threads;
 mod watched;
