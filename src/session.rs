@@ -184,7 +184,8 @@ impl Session {
     }
 
     /// The physical plan of a statement that is carried out by one: a query, COPY, EXPLAIN. Nothing is run; a
-    /// plan is good for one run, or for [`lower`](crate::plan::lower::lower).
+    /// plan is good for one run, or for [`lower`](crate::plan::lower::lower). One that has shared subplans runs as
+    /// a graph only.
     ///
     /// # Errors
     /// As [`run`](Self::run) does when it plans; statements that change the session have no such plan.

@@ -167,3 +167,87 @@ pub(in crate::frontend) fn wish(alias: Option<&TableAlias>) -> Option<Wish> {
         (None, None) => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlparser::tokenizer::Tokenizer;
+
+    use super::*;
+
+    /// The words that are left, and how many names something is said about.
+    fn left(sql: &str) -> (String, usize) {
+        let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location().unwrap();
+        let (tokens, marks) = taken(&tokens);
+        let texts = tokens.iter().map(|token| token.token.to_string());
+        let texts: Vec<_> = texts.filter(|text| !text.trim().is_empty() && text != "EOF").collect();
+        (texts.join(" "), marks.len())
+    }
+
+    #[test]
+    fn the_words_are_taken_out_of_definitions() {
+        for (sql, expected, names) in [
+            ("with c as materialized (select 1) from c", "with c as ( select 1 ) from c", 1),
+            ("WITH c AS NOT MATERIALIZED (SELECT 1) FROM c", "WITH c AS ( SELECT 1 ) FROM c", 1),
+            ("with recursive c as materialized (select 1) from c", "with recursive c as ( select 1 ) from c", 1),
+            (
+                "with \"C\" (a, b) as materialized (select 1, 2), d as not materialized (from c) from d",
+                "with \"C\" ( a , b ) as ( select 1 , 2 ) , d as ( from c ) from d",
+                2,
+            ),
+            (
+                "from (with c as materialized (with d as materialized (select 1) from d) from c)",
+                "from ( with c as ( with d as ( select 1 ) from d ) from c )",
+                2,
+            ),
+        ] {
+            assert_eq!(left(sql), (expected.into(), names), "{sql}");
+        }
+    }
+
+    #[test]
+    fn elsewhere_they_stay() {
+        for sql in [
+            "select 1 as materialized",
+            "select a as materialized , b from t",
+            "with materialized as ( select 1 ) from materialized",
+            "create view v as materialized ( select 1 )",
+            "with c as \"materialized\" ( select 1 ) from c",
+            "with c as not ( select 1 ) from c",
+            "with c as materialized select 1",
+        ] {
+            assert_eq!(left(sql), (sql.into(), 0), "{sql}");
+        }
+    }
+
+    fn rewritten(sql: &str, is_recursive: bool) -> String {
+        let mut parsed = Parser::parse_sql(&GenericDialect {}, sql).unwrap();
+        let Some(sqlparser::ast::Statement::Query(mut query)) = parsed.pop() else { unreachable!("{sql}") };
+        let cte = &mut query.with.as_mut().unwrap().cte_tables[0];
+        cte.materialized = Some(CteAsMaterialized::Materialized);
+        plain(cte, is_recursive);
+        query.to_string()
+    }
+
+    #[test]
+    fn the_body_becomes_a_derived_table_that_says_so() {
+        assert_eq!(
+            rewritten("WITH C AS (SELECT 1) SELECT * FROM C", false),
+            "WITH C AS (SELECT * FROM (SELECT 1) AS \"materialized c\") SELECT * FROM C"
+        );
+        let own = "WITH RECURSIVE r AS (SELECT 1 AS n UNION SELECT n + 1 FROM R WHERE n < 3) SELECT * FROM r";
+        assert_eq!(rewritten(own, true), own);
+        let other = "WITH RECURSIVE r AS (SELECT 1 AS n UNION SELECT 2) SELECT * FROM r";
+        assert!(rewritten(other, true).contains("\"materialized r\""));
+    }
+
+    #[test]
+    fn a_table_of_another_name_says_nothing() {
+        let alias = |name: Ident| TableAlias { explicit: true, name, columns: Vec::new(), at: None };
+        let wished = |name: &str| wish(Some(&alias(Ident::with_quote('"', name))));
+        assert_eq!(wished("materialized a b"), Some(Wish::Materialized("a b".into())));
+        assert_eq!(wished("not materialized a"), Some(Wish::NotMaterialized));
+        assert_eq!(wished("materialized"), None);
+        assert_eq!(wish(Some(&alias(Ident::new("materialized a")))), None);
+        assert_eq!(wish(None), None);
+    }
+}

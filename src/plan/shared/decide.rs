@@ -1,16 +1,18 @@
 //! Whether sharing a subplan costs less than computing it for each reader.
 //!
 //! A shared subplan is kept whole until its last reader has passed, and gets no more of its readers' conditions than
-//! they have in common. So it goes back where
+//! they have in common. Keeping rows in memory costs little, and on disk less than grouping or sorting them again. So it
+//! goes back where
 //!
 //! - there is one reader, and nobody asked for more;
 //! - what repeats in it is a leaf of another shared subplan, and nothing is left that takes work;
 //! - a column could be an error for rows of readers that do not ask for it (this is about answers, not about cost);
 //! - what the readers' conditions say about joins is lost, and tables would be multiplied;
 //! - it gives its first rows at once, and all readers but one want the first rows only;
-//! - it joins without reducing, and makes more rows than it reads, or gets less of its readers' conditions than they
-//!   would make use of: keeping the rows costs as much as joining again;
-//! - it is large, for the memory that there is, and not much smaller than what it is made from.
+//! - it joins and no more, and makes more rows than it reads, or takes much of the memory that there is, or gets less of
+//!   its readers' conditions than they would make use of without reducing its tables' rows.
+
+use std::sync::Arc;
 
 use datafusion::catalog::Session;
 use datafusion::common::Result;
@@ -19,14 +21,13 @@ use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::logical_expr::{Distinct, JoinType, LogicalPlan};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
-use std::sync::Arc;
 
-use super::needs::{Needs, Reader, is_safe};
+use super::needs::{Reader, is_safe};
 use super::table::{Demand, Share};
 
-/// Of the memory that the process may use, the part that a shared subplan may be estimated to take.
+/// Of the memory that the process may use, the part that joined rows may be estimated to take.
 const MEMORY_PART: usize = 4;
-/// By how much a join has to reduce its tables' rows to be kept, and what is large.
+/// By how much a join has to reduce its tables' rows where its readers' conditions differ.
 const REDUCTION_MIN: usize = 2;
 
 /// What a subplan does, as far as it matters here.
@@ -64,33 +65,32 @@ impl Work {
     }
 }
 
-/// Whether a subplan goes back to its readers, by what is known before it is planned.
-pub(super) fn goes_back(
-    share: &Share,
-    plan: &LogicalPlan,
-    readers: &[Reader],
-    needs: &Needs,
-    optimised: &dyn Fn(&Needs) -> Result<LogicalPlan>,
-) -> Result<bool> {
+/// Whether a subplan goes back to its readers, by what is known before it is optimised.
+pub(super) fn goes_back(share: &Share, plan: &LogicalPlan, readers: &[Reader]) -> Result<bool> {
+    let repeats = readers.len() > 1;
     match share.demand {
         Demand::Asked => return Ok(false),
-        Demand::Repeats => return Ok(readers.len() < 2 || !is_safe(plan, readers)?),
+        Demand::Repeats => return Ok(!repeats || !is_safe(plan, readers)?),
         Demand::Cost => {}
     }
     let work = Work::of(plan)?;
-    if readers.len() < 2 || (work.streams() && !work.joins) || !is_safe(plan, readers)? {
-        return Ok(true);
+    let patient = readers.iter().filter(|reader| !reader.is_limited).count();
+    Ok(!repeats || (work.streams() && (!work.joins || patient < 2)) || !is_safe(plan, readers)?)
+}
+
+/// Whether a subplan, optimised for all its readers, compares each row of some tables with each where it would not if it
+/// were optimised for one of them.
+pub(super) fn multiplies(
+    share: &Share,
+    for_all: &LogicalPlan,
+    for_one: impl FnOnce() -> Result<LogicalPlan>,
+) -> Result<bool> {
+    match share.demand {
+        Demand::Asked | Demand::Repeats => return Ok(false),
+        Demand::Cost => {}
     }
-    if work.streams() && readers.iter().filter(|reader| !reader.is_limited).count() < 2 {
-        return Ok(true);
-    }
-    if !needs.differ {
-        return Ok(false);
-    }
-    let products = products(&optimised(needs)?)?;
-    let Some(least) = readers.first() else { return Ok(true) };
-    let own = Needs::of(share, plan, std::slice::from_ref(least))?;
-    Ok(products > 0 && products > self::products(&optimised(&own)?)?)
+    let products = products(for_all)?;
+    Ok(products > 0 && products > self::products(&for_one()?)?)
 }
 
 /// Joins that compare each row with each.
@@ -118,17 +118,15 @@ pub(super) fn is_too_large(
         Demand::Asked | Demand::Repeats => return Ok(false),
         Demand::Cost => {}
     }
-    let work = Work::of(logical)?;
-    // Without a number: work that reduces is taken to have done so, joins are not.
-    let Some(rows) = rows(plan)? else { return Ok(work.streams()) };
-    let read = rows_read(plan)?.unwrap_or(0);
-    let reduces = rows <= read / REDUCTION_MIN;
-    if work.streams() && !reduces && (differ || rows > read) {
+    if !Work::of(logical)?.streams() {
+        return Ok(false);
+    }
+    let (Some(rows), Some(read)) = (rows(plan)?, rows_read(plan)?) else { return Ok(true) };
+    if rows > read || (differ && rows > read / REDUCTION_MIN) {
         return Ok(true);
     }
-    let bytes = rows.saturating_mul(row_bytes(plan));
     Ok(match session.runtime_env().memory_pool.memory_limit() {
-        MemoryLimit::Finite(limit) => bytes > limit / MEMORY_PART && !reduces,
+        MemoryLimit::Finite(limit) => rows.saturating_mul(row_bytes(plan)) > limit / MEMORY_PART,
         MemoryLimit::Infinite | MemoryLimit::Unknown => false,
     })
 }

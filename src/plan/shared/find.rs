@@ -95,6 +95,15 @@ fn taken_out(query: LogicalPlan, sought: Sought) -> Result<LogicalPlan> {
             std::iter::once((false, &mut query)).chain(trees.iter_mut().map(|tree| (true, tree)))
         {
             let Some(infos) = surveys.next() else { break };
+            // Most queries have nothing that repeats: they stay as they are.
+            let is_candidate = |info: &Info| {
+                info.is_marked
+                    || counts.get(&info.hash).is_some_and(|count| *count > 1)
+                    || found.iter().any(|found| found.hash == info.hash)
+            };
+            if !infos.iter().any(is_candidate) {
+                continue;
+            }
             let mut taking = Taking { infos, at: 0, counts: &counts, is_root_kept, sought, found: &mut found };
             let rewritten = std::mem::take(tree).rewrite_with_subqueries(&mut taking)?;
             changed |= rewritten.transformed;
@@ -188,6 +197,14 @@ impl Taking<'_> {
 
 /// The plan without markers, which only this rule knows.
 fn without_markers(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let mut is_marked = false;
+    plan.apply_with_subqueries(|node| {
+        is_marked |= Marker::of(node).is_some();
+        Ok(if is_marked { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    if !is_marked {
+        return Ok(plan);
+    }
     let plan = plan.transform_up_with_subqueries(|node| match Marker::of(&node) {
         Some(marker) => Ok(Transformed::yes(LogicalPlan::clone(&marker.input))),
         None => Ok(Transformed::no(node)),

@@ -19,7 +19,7 @@ use datafusion::logical_expr::{Explain, LogicalPlan, TableScan};
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 
 use super::ShareId;
-use super::decide::{goes_back, is_too_large};
+use super::decide::{goes_back, is_too_large, multiplies};
 use super::exec::SharedExec;
 use super::needs::{Needs, Reader};
 use super::table::{PlannedTable, Share, inlined, replaced, scans};
@@ -143,14 +143,11 @@ impl<'a> Query<'a> {
             }
             // The optimiser may have left out all of them.
             let Some(readers_here) = readers.remove(&share.id) else { continue };
-            let needs = Needs::of(share, plan, &readers_here)?;
-            let optimised = |needs: &Needs| self.optimised(needs.applied(share, plan)?);
-            if goes_back(share, plan, &readers_here, &needs, &optimised)? {
+            let Some((needs, plan)) = self.shared(share, plan, &readers_here)? else {
                 settling.back.push(share.id);
                 unsettled.extend(shares_in(plan)?.iter().map(|inner| inner.id));
                 continue;
-            }
-            let plan = optimised(&needs)?;
+            };
             note_readers(&mut readers, &plan)?;
             settling.wanted.push(Wanted {
                 share: Arc::clone(share),
@@ -161,6 +158,26 @@ impl<'a> Query<'a> {
             });
         }
         Ok(settling)
+    }
+
+    /// What the readers of a subplan want of it, and the subplan with that; `None` if it goes back.
+    fn shared(
+        &self,
+        share: &Share,
+        plan: &LogicalPlan,
+        readers: &[Reader],
+    ) -> Result<Option<(Needs, LogicalPlan)>> {
+        if goes_back(share, plan, readers)? {
+            return Ok(None);
+        }
+        let needs = Needs::of(share, plan, readers)?;
+        let optimised = self.optimised(needs.applied(share, plan)?)?;
+        let for_one = || {
+            let needs = Needs::of(share, plan, &readers[..1])?;
+            self.optimised(needs.applied(share, plan)?)
+        };
+        let is_lost = needs.differ && multiplies(share, &optimised, for_one)?;
+        Ok((!is_lost).then_some((needs, optimised)))
     }
 
     /// Plans the subplans, those first that others read, and has the query read them.

@@ -35,8 +35,8 @@ pub(super) struct Info {
     is_heavy: bool,
     /// Whether nothing may be taken out here: in a recursive term, and where NOT MATERIALIZED says so.
     is_closed: bool,
-    /// Whether a MATERIALIZED is all that there is to it.
-    is_marked: bool,
+    /// Whether a MATERIALIZED or a NOT MATERIALIZED is all that there is to it.
+    pub(super) is_marked: bool,
     cut: Cut,
 }
 
@@ -163,7 +163,7 @@ fn summed(node: &LogicalPlan, own: &Info, below: Vec<&Info>) -> Result<Info> {
         reads: any(|info| info.reads)
             || matches!(node, LogicalPlan::TableScan(_) | LogicalPlan::RecursiveQuery(_)),
         is_heavy: any(|info| info.is_heavy) || is_heavy(node),
-        is_marked: kept.is_some() || (passes && any(|info| info.is_marked)),
+        is_marked: Marker::of(node).is_some() || (passes && any(|info| info.is_marked)),
         ..own.clone()
     })
 }

@@ -180,7 +180,8 @@ fn what_is_asked_for_beats_cost_and_setting() {
 const UNSHARED: [&str; 9] = [
     // Other numbers each time.
     "WITH c AS (SELECT k, max(random()) AS x FROM t GROUP BY k) SELECT * FROM c a JOIN c b ON a.k = b.k",
-    "WITH c AS (SELECT k, (SELECT max(random()) FROM t) AS x FROM t GROUP BY k) SELECT * FROM c a JOIN c b ON a.k = b.k",
+    "WITH c AS (SELECT k, max(x) AS x FROM (SELECT k, (SELECT max(random()) FROM t) AS x FROM t) GROUP BY k)
+     SELECT * FROM c a JOIN c b ON a.k = b.k",
     // Nothing but a scan.
     "WITH c AS (SELECT id, k + 1 AS k FROM t WHERE g = 1) SELECT * FROM c a JOIN c b ON a.id = b.id",
     // One of the readers has gone.
@@ -190,7 +191,7 @@ const UNSHARED: [&str; 9] = [
      SELECT (SELECT count(*) FROM (SELECT id FROM c LIMIT 3)), (SELECT sum(k) FROM c)",
     // A condition that keeps a column of one reader from an error.
     "WITH c AS (SELECT g, 10 / g AS x, count(*) AS n FROM t GROUP BY g)
-     SELECT (SELECT sum(x) FROM c WHERE g > 0), (SELECT sum(n) FROM c)",
+     SELECT (SELECT sum(x) FROM c WHERE g > 0) AS p, (SELECT sum(n) FROM c) AS q",
     // Tables without a condition: that of each reader makes a join of them.
     "WITH c AS (SELECT a.id, b.id AS other, b.k FROM t a, t b)
      SELECT (SELECT sum(k) FROM c WHERE id = other), (SELECT max(k) FROM c WHERE id = other + 1)",

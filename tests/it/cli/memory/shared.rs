@@ -15,8 +15,8 @@ fn same(sql: &str) {
 fn rows_that_do_not_fit_are_kept_for_all_readers() {
     same(&format!(
         "with c as materialized (select key, id, text from {ROWS}) \
-         select (select count(*) from c), (select sum(length(text)) from c where id % 3 = 0), \
-                (select max(text) from c where id % 5 = 1), (select count(*) from (select * from c limit 10))"
+         select (select count(*) from c) as n, (select sum(length(text)) from c where id % 3 = 0), \
+                (select max(text) from c where id % 5 = 1), (select count(*) as n from (select * from c limit 10)) as few"
     ));
 }
 
@@ -32,6 +32,6 @@ fn groups_that_do_not_fit_are_kept_for_all_readers() {
 fn joins_within_a_shared_subplan_go_to_disk() {
     same(&format!(
         "with c as materialized (select a.id, a.text, b.id as other from {ROWS} a join {ROWS} b on a.id = b.id and a.text = b.text) \
-         select (select count(*) from c), (select sum(length(text)) from c), (select max(other) from c where id < 1000)"
+         select (select count(*) from c) as n, (select sum(length(text)) from c), (select max(other) from c where id < 1000)"
     ));
 }
