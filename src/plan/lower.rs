@@ -113,11 +113,7 @@ struct Frame {
 }
 
 impl Frame {
-    fn new(
-        node: Arc<dyn ExecutionPlan>,
-        is_shown: bool,
-        shared: &HashMap<ShareId, StageId>,
-    ) -> Self {
+    fn new(node: Arc<dyn ExecutionPlan>, is_shown: bool, shared: &HashMap<ShareId, StageId>) -> Self {
         let mut ahead: Vec<_> = match node.downcast_ref::<SharedExec>() {
             Some(leaf) if shared.contains_key(&leaf.id()) => Vec::new(),
             Some(leaf) => vec![Arc::clone(leaf.plan())],

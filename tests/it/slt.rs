@@ -128,7 +128,8 @@ fn every_slt_file_passes_with_all_that_repeats_shared() {
 /// Files whose queries have much that repeats.
 #[test]
 fn repeats_are_shared_in_any_number_of_partitions() {
-    let folders = ["shared/", "joins/", "friendly/subqueries", "friendly/set_operations", "friendly/recursive"];
+    let folders =
+        ["shared/", "joins/", "friendly/subqueries", "friendly/set_operations", "friendly/recursive"];
     let is_chosen = |file: &PathBuf| folders.iter().any(|folder| file.to_str().unwrap().contains(folder));
     let files: Vec<_> = files().into_iter().filter(is_chosen).collect();
     assert!(files.len() >= folders.len() + 5, "{files:?}");

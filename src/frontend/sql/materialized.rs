@@ -42,8 +42,7 @@ pub(super) fn taken(tokens: &[TokenWithSpan]) -> (Vec<TokenWithSpan>, Marks) {
             (false, true) if is(at + 1, Keyword::NOT) => (CteAsMaterialized::NotMaterialized, 2),
             (false, _) => continue,
         };
-        let opens =
-            words.get(at + count + 1).is_some_and(|at| matches!(tokens[*at].token, Token::LParen));
+        let opens = words.get(at + count + 1).is_some_and(|at| matches!(tokens[*at].token, Token::LParen));
         if opens && let Some(name) = defined(tokens, &words[..at]) {
             marks.push((tokens[name].span.start, said));
             left_out.extend(&words[at + 1..=at + count]);
@@ -101,7 +100,7 @@ impl VisitorMut for Marking<'_> {
         for cte in query.with.iter_mut().flat_map(|with| &mut with.cte_tables) {
             let start = cte.alias.name.span.start;
             let said = self.0.iter().find(|(place, _)| *place == start);
-            cte.materialized = said.map(|(_, said)| said.clone());
+            cte.materialized = said.map(|(_, said)| *said);
         }
         ControlFlow::Continue(())
     }
@@ -116,7 +115,9 @@ pub(super) fn plain(cte: &mut Cte, is_recursive: bool) {
     if is_recursive && is_union(&cte.query) && reads(&cte.query, &cte.alias.name) {
         return;
     }
-    let Ok(mut parsed) = Parser::parse_sql(&GenericDialect {}, "SELECT * FROM (SELECT 1) AS t") else { return };
+    let Ok(mut parsed) = Parser::parse_sql(&GenericDialect {}, "SELECT * FROM (SELECT 1) AS t") else {
+        return;
+    };
     let Some(sqlparser::ast::Statement::Query(mut outer)) = parsed.pop() else { return };
     let SetExpr::Select(select) = outer.body.as_mut() else { return };
     select.projection = vec![SelectItem::Wildcard(WildcardAdditionalOptions::default())];
@@ -188,7 +189,11 @@ mod tests {
         for (sql, expected, names) in [
             ("with c as materialized (select 1) from c", "with c as ( select 1 ) from c", 1),
             ("WITH c AS NOT MATERIALIZED (SELECT 1) FROM c", "WITH c AS ( SELECT 1 ) FROM c", 1),
-            ("with recursive c as materialized (select 1) from c", "with recursive c as ( select 1 ) from c", 1),
+            (
+                "with recursive c as materialized (select 1) from c",
+                "with recursive c as ( select 1 ) from c",
+                1,
+            ),
             (
                 "with \"C\" (a, b) as materialized (select 1, 2), d as not materialized (from c) from d",
                 "with \"C\" ( a , b ) as ( select 1 , 2 ) , d as ( from c ) from d",

@@ -104,7 +104,8 @@ fn taken_out(query: LogicalPlan, sought: Sought) -> Result<LogicalPlan> {
             if !infos.iter().any(is_candidate) {
                 continue;
             }
-            let mut taking = Taking { infos, at: 0, counts: &counts, is_root_kept, sought, found: &mut found };
+            let mut taking =
+                Taking { infos, at: 0, counts: &counts, is_root_kept, sought, found: &mut found };
             let rewritten = std::mem::take(tree).rewrite_with_subqueries(&mut taking)?;
             changed |= rewritten.transformed;
             *tree = rewritten.data;
@@ -159,7 +160,9 @@ impl Taking<'_> {
             && let Wish::Materialized(name) = &marker.wish
             && info.may_be_kept()
         {
-            return self.known_or_new(&marker.input, info, TableReference::bare(name.as_str()), Demand::Asked).map(Some);
+            return self
+                .known_or_new(&marker.input, info, TableReference::bare(name.as_str()), Demand::Asked)
+                .map(Some);
         }
         if self.sought == Sought::Marked || !info.may_repeat(self.sought == Sought::All) {
             return Ok(None);

@@ -54,15 +54,13 @@ impl Lineage {
                     }
                 }
             },
-            LogicalPlan::Window(window) => {
-                match column.checked_sub(window.input.schema().fields().len()) {
-                    Some(at) => {
-                        self.is_computed = true;
-                        self.through(&window.window_expr[at], &window.input, ahead)?;
-                    }
-                    None => ahead.push((window.input.as_ref().clone(), column)),
+            LogicalPlan::Window(window) => match column.checked_sub(window.input.schema().fields().len()) {
+                Some(at) => {
+                    self.is_computed = true;
+                    self.through(&window.window_expr[at], &window.input, ahead)?;
                 }
-            }
+                None => ahead.push((window.input.as_ref().clone(), column)),
+            },
             LogicalPlan::Join(join) => match side(join, column) {
                 Some(side) => ahead.push(side),
                 None => *self = Self::UNKNOWN,

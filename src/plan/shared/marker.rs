@@ -91,9 +91,7 @@ impl UserDefinedLogicalNodeCore for Marker {
 
     fn with_exprs_and_inputs(&self, _: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> Result<Self> {
         match (inputs.pop(), inputs.is_empty()) {
-            (Some(input), true) => {
-                Ok(Self { id: self.id, wish: self.wish.clone(), input: Arc::new(input) })
-            }
+            (Some(input), true) => Ok(Self { id: self.id, wish: self.wish.clone(), input: Arc::new(input) }),
             _ => plan_err!("a marker has one input"),
         }
     }

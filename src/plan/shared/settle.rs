@@ -32,9 +32,9 @@ use super::table::{PlannedTable, Share, inlined, replaced, scans};
 pub async fn settled(plan: &LogicalPlan, session: &dyn Session) -> Result<Option<LogicalPlan>> {
     if let LogicalPlan::Explain(explain) = plan {
         let inner = Box::pin(settled(&explain.plan, session)).await?;
-        return Ok(inner.map(|inner| {
-            LogicalPlan::Explain(Explain { plan: Arc::new(inner), ..explain.clone() })
-        }));
+        return Ok(
+            inner.map(|inner| LogicalPlan::Explain(Explain { plan: Arc::new(inner), ..explain.clone() }))
+        );
     }
     if scans(plan)?.is_empty() {
         return Ok(None);
@@ -193,8 +193,7 @@ impl<'a> Query<'a> {
             }
             let schema = Arc::new(share.schema.project(&columns)?);
             let plan = SharedExec::try_new(share.id, share.name.table(), readers, planned, schema)?;
-            let table =
-                PlannedTable { schema: Arc::clone(&share.schema), columns, plan: Arc::new(plan) };
+            let table = PlannedTable { schema: Arc::clone(&share.schema), columns, plan: Arc::new(plan) };
             tables.insert(share.id, Arc::new(table));
         }
         match back.is_empty() {
@@ -250,6 +249,11 @@ fn reading(plan: LogicalPlan, tables: &HashMap<ShareId, Arc<PlannedTable>>) -> R
         };
         let source = provider_as_source(Arc::clone(table) as _);
         // Its own conditions are above it.
-        Ok(Some(LogicalPlan::TableScan(TableScan { source, filters: Vec::new(), fetch: None, ..scan.clone() })))
+        Ok(Some(LogicalPlan::TableScan(TableScan {
+            source,
+            filters: Vec::new(),
+            fetch: None,
+            ..scan.clone()
+        })))
     })
 }

@@ -7,9 +7,7 @@ use std::sync::Arc;
 use datafusion::common::Result;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion, TreeNodeVisitor};
 use datafusion::datasource::source_as_provider;
-use datafusion::logical_expr::{
-    Expr, LogicalPlan, Signature, Subquery, TableScan, Volatility,
-};
+use datafusion::logical_expr::{Expr, LogicalPlan, Signature, Subquery, TableScan, Volatility};
 
 use super::marker::{Marker, Wish};
 
@@ -135,7 +133,8 @@ impl<'n> TreeNodeVisitor<'n> for Surveyor {
 
     fn f_up(&mut self, node: &'n LogicalPlan) -> Result<TreeNodeRecursion> {
         let Some(open) = self.open.pop() else { return Ok(TreeNodeRecursion::Stop) };
-        let info = summed(node, &self.infos[open.at], open.below.iter().map(|at| &self.infos[*at]).collect())?;
+        let info =
+            summed(node, &self.infos[open.at], open.below.iter().map(|at| &self.infos[*at]).collect())?;
         self.infos[open.at] = info;
         if let Some(above) = self.open.last_mut() {
             above.below.push(open.at);

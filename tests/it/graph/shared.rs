@@ -44,7 +44,8 @@ async fn set(corpus: &Corpus, setting: &str) {
 async fn small() -> Corpus {
     let corpus = Corpus::new(Path::new("nowhere"), "nowhere").await;
     corpus.partitions(2).await;
-    let table = "CREATE TABLE t AS SELECT value AS id, value % 7 AS k, value % 3 AS g FROM generate_series(1, 1000)";
+    let table =
+        "CREATE TABLE t AS SELECT value AS id, value % 7 AS k, value % 3 AS g FROM generate_series(1, 1000)";
     engine::run(&corpus.session, table).await.unwrap();
     corpus
 }
@@ -160,7 +161,8 @@ fn what_is_asked_for_beats_cost_and_setting() {
         assert_eq!(shared(&graph(&corpus, &sql("", "c")).await), Vec::<usize>::new());
         assert_eq!(shared(&graph(&corpus, &sql("NOT MATERIALIZED", twice)).await), Vec::<usize>::new());
         assert_eq!(shared(&graph(&corpus, &sql("MATERIALIZED", "c")).await), [1]);
-        let idle = "WITH c AS MATERIALIZED (SELECT id FROM t WHERE k = 1) SELECT * FROM c a JOIN c b ON a.id = b.id";
+        let idle =
+            "WITH c AS MATERIALIZED (SELECT id FROM t WHERE k = 1) SELECT * FROM c a JOIN c b ON a.id = b.id";
         assert_eq!(shared(&graph(&corpus, idle).await), [2]);
         assert_eq!(shared(&graph(&corpus, &idle.replace("MATERIALIZED", "")).await), Vec::<usize>::new());
 
