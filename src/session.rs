@@ -113,11 +113,13 @@ impl Session {
             .with_analyzer_rule(Arc::new(NullableScalarSubqueries))
             .with_analyzer_rule(Arc::new(CheckedArithmetic))
             .with_analyzer_rule(Arc::new(GuardedFilters))
+            // After all that change plans: from here on, repeats may become different.
             .with_analyzer_rule(Arc::new(FindShared))
             .with_optimizer_rules(with_checked_rules(Optimizer::new().rules))
             .with_physical_optimizer_rules(physical_rules())
             .with_physical_optimizer_rule(Arc::new(LastingOrder))
             .with_physical_optimizer_rule(Arc::new(NullableJoinFilters))
+            // After all that must not see into shared subplans.
             .with_physical_optimizer_rule(Arc::new(ShownOnce))
             .build();
         functions::register(&mut state)?;

@@ -214,6 +214,7 @@ impl Lowering<'_> {
         self.shared.insert(leaf.id(), stage);
         let mut spec = EdgeSpec::kept(Arc::clone(leaf.properties()));
         spec.shows_producer = is_shown && is_first;
+        spec.of = Some(Arc::clone(leaf.called()));
         Ok(NamedExec::around(self.builder.edge(stage, spec)?))
     }
 

@@ -60,6 +60,11 @@ impl SharedExec {
         self.id
     }
 
+    /// What its readers call the subplan.
+    pub fn called(&self) -> &Arc<str> {
+        &self.name
+    }
+
     /// The subplan.
     pub fn plan(&self) -> &Arc<dyn ExecutionPlan> {
         &self.plan

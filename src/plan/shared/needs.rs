@@ -71,13 +71,14 @@ impl Needs {
             .map(|reader| reader.filters.iter().filter(|filter| !common.contains(filter)).cloned().collect())
             .collect();
         let differ = rest.iter().any(|filters| !filters.is_empty());
-        let mut keys = HashSet::new();
-        for index in 0..share.schema.fields().len() {
-            if !Lineage::of(plan, index)?.is_computed {
-                keys.insert(share.column(index));
+        let mut computed = HashSet::new();
+        for column in rest.iter().flatten().flat_map(Expr::column_refs) {
+            let index = share.schema.index_of(column.name())?;
+            if Lineage::of(plan, index)?.is_computed {
+                computed.insert(column.clone());
             }
         }
-        let on_keys = |filter: &&Expr| filter.column_refs().into_iter().all(|column| keys.contains(column));
+        let on_keys = |filter: &&Expr| filter.column_refs().is_disjoint(&computed.iter().collect());
         let rest_on_keys: Vec<Vec<Expr>> =
             rest.iter().map(|filters| filters.iter().filter(on_keys).cloned().collect()).collect();
         let mut predicates = common;

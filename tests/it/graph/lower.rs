@@ -67,7 +67,7 @@ impl Corpus {
 }
 
 /// The queries of TPC-H, and those in the folder that `QUERY_SOAK_TPCDS` names.
-async fn corpora(room: &Path) -> Vec<Corpus> {
+pub(super) async fn corpora(room: &Path) -> Vec<Corpus> {
     tpch::generate(room, 0.01);
     let mut corpora = vec![Corpus::new(room, "queries/tpch/q*.sql").await];
     assert_eq!(corpora[0].queries.len(), 22);
