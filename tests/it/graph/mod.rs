@@ -4,6 +4,7 @@ mod filters;
 mod hang;
 mod limit;
 mod lower;
+mod repeats;
 mod seen;
 mod shared;
 mod stock;
