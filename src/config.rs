@@ -90,12 +90,20 @@ pub struct QueryOptions {
     pub threads: NonZeroUsize,
     /// What the engine `inline` chooses the order of tasks by.
     pub seed: u64,
+    /// Whether what a query has more than once is computed once.
+    pub shared_stages: SharedStages,
 }
 
 impl Default for QueryOptions {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        Self { max_row_bytes: Bytes(64 << 20), engine: EngineKind::Local, threads, seed: 0 }
+        Self {
+            max_row_bytes: Bytes(64 << 20),
+            engine: EngineKind::Local,
+            threads,
+            seed: 0,
+            shared_stages: SharedStages::On,
+        }
     }
 }
 
@@ -123,6 +131,7 @@ impl ExtensionOptions for QueryOptions {
             "engine" => self.engine = value.parse()?,
             "threads" => self.threads = number(key, value)?,
             "seed" => self.seed = number(key, value)?,
+            "optimizer.shared_stages" => self.shared_stages = value.parse()?,
             _ => return Err(config_datafusion_err!("there is no setting '{}.{key}'", Self::PREFIX)),
         }
         Ok(())
@@ -148,6 +157,12 @@ impl ExtensionOptions for QueryOptions {
             ),
             entry("threads", self.threads.to_string(), "worker threads of the engine local"),
             entry("seed", self.seed.to_string(), "what the engine inline chooses the order of tasks by"),
+            entry(
+                "optimizer.shared_stages",
+                self.shared_stages.to_string(),
+                "whether what a query has more than once is computed once: true (where it costs less), false, or \
+                 always (for tests)",
+            ),
         ]
     }
 }
@@ -157,6 +172,47 @@ fn number<T: FromStr>(key: &str, value: &str) -> Result<T, DataFusionError> {
         .trim()
         .parse()
         .map_err(|_| config_datafusion_err!("'{value}' is no value for '{}.{key}'", QueryOptions::PREFIX))
+}
+
+/// Whether what a query has more than once is computed once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SharedStages {
+    /// No, but for what MATERIALIZED asks for.
+    Off,
+    /// Where it is estimated to cost less.
+    #[default]
+    On,
+    /// Whatever it costs: for tests.
+    Always,
+}
+
+impl SharedStages {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Off, Self::On, Self::Always];
+
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Off => "false",
+            Self::On => "true",
+            Self::Always => "always",
+        }
+    }
+}
+
+impl fmt::Display for SharedStages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for SharedStages {
+    type Err = DataFusionError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let named = Self::ALL.into_iter().find(|stages| stages.name().eq_ignore_ascii_case(text.trim()));
+        named.ok_or_else(|| config_datafusion_err!("'{text}' is not true, false or always"))
+    }
 }
 
 /// What runs queries.

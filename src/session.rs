@@ -37,6 +37,7 @@ use sqlparser::ast::ObjectName;
 use crate::config::QueryOptions;
 use crate::error::{Result, StatementError, is_out_of_memory};
 use crate::frontend::functions;
+use crate::frontend::materialized::MaterializedPlanner;
 use crate::frontend::sql::{Functions, Names, Params, Statement, diagnose};
 use crate::frontend::summarize::SummarizePlanner;
 use crate::memory::Resources;
@@ -46,6 +47,7 @@ use crate::plan::join_filter::NullableJoinFilters;
 use crate::plan::limits::with_offsets_first;
 use crate::plan::order::LastingOrder;
 use crate::plan::pushdown::with_exact_pushdown;
+use crate::plan::shared::{FindShared, ShownOnce};
 use crate::plan::statistics::with_exact_statistics;
 use crate::plan::subquery::NullableScalarSubqueries;
 use crate::plan::truth::ThreeValued;
@@ -108,14 +110,18 @@ impl Session {
             .with_query_planner(Arc::new(engine::JobPlanner))
             .with_analyzer_rule(Arc::new(ThreeValued))
             .with_analyzer_rule(Arc::new(ExactSubqueries))
-            .with_relation_planners(vec![Arc::new(SummarizePlanner)])
+            .with_relation_planners(vec![Arc::new(SummarizePlanner), Arc::new(MaterializedPlanner)])
             .with_analyzer_rule(Arc::new(NullableScalarSubqueries))
             .with_analyzer_rule(Arc::new(CheckedArithmetic))
             .with_analyzer_rule(Arc::new(GuardedFilters))
+            // After all that change plans: from here on, repeats may become different.
+            .with_analyzer_rule(Arc::new(FindShared))
             .with_optimizer_rules(with_checked_rules(Optimizer::new().rules))
             .with_physical_optimizer_rules(physical_rules())
             .with_physical_optimizer_rule(Arc::new(LastingOrder))
             .with_physical_optimizer_rule(Arc::new(NullableJoinFilters))
+            // After all that must not see into shared subplans.
+            .with_physical_optimizer_rule(Arc::new(ShownOnce))
             .build();
         functions::register(&mut state)?;
         for format in ["PARQUET", "CSV", "TSV", "JSON", "NDJSON", "AVRO", "ARROW"] {
@@ -181,7 +187,8 @@ impl Session {
     }
 
     /// The physical plan of a statement that is carried out by one: a query, COPY, EXPLAIN. Nothing is run; a
-    /// plan is good for one run, or for [`lower`](crate::plan::lower::lower).
+    /// plan is good for one run, or for [`lower`](crate::plan::lower::lower). One that has shared subplans runs as
+    /// a graph only.
     ///
     /// # Errors
     /// As [`run`](Self::run) does when it plans; statements that change the session have no such plan.

@@ -2,5 +2,6 @@
 
 pub mod frame;
 pub mod functions;
+pub mod materialized;
 pub mod sql;
 pub mod summarize;

@@ -24,6 +24,8 @@ pub struct EdgeSpec {
     pub properties: Arc<PlanProperties>,
     /// Expressions that nodes below the edge take from nodes above it: dynamic filters.
     pub consumed: Vec<Arc<dyn PhysicalExpr>>,
+    /// The name of what the stage makes, if it has one.
+    pub of: Option<Arc<str>>,
     /// Whether the reader's plan shows the producer's below the edge, for EXPLAIN ANALYZE.
     pub shows_producer: bool,
     /// Whether, with that, the edge itself is not to be seen: for one that stands for no node of the plan.
@@ -40,6 +42,7 @@ impl EdgeSpec {
             transport: Transport::Pipelined,
             properties,
             consumed: Vec::new(),
+            of: None,
             shows_producer: false,
             is_hidden: false,
         }

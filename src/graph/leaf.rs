@@ -32,6 +32,7 @@ pub struct EdgeExec {
     edge: EdgeId,
     kind: EdgeKind,
     fetch: Option<usize>,
+    of: Option<Arc<str>>,
     properties: Arc<PlanProperties>,
     consumed: Vec<Arc<dyn PhysicalExpr>>,
     shown: Shown,
@@ -61,6 +62,7 @@ impl EdgeExec {
             edge,
             kind: spec.kind,
             fetch: spec.fetch,
+            of: spec.of.clone(),
             properties: Arc::clone(&spec.properties),
             consumed: spec.consumed.clone(),
             shown,
@@ -97,15 +99,16 @@ impl DisplayAs for EdgeExec {
         if let Shown::As(plan) = &self.shown {
             return plan.fmt_as(format, f);
         }
+        let of = self.of.as_ref().map(|name| format!(" of {name}")).unwrap_or_default();
         match format {
             DisplayFormatType::Default | DisplayFormatType::Verbose => {
-                write!(f, "EdgeExec: {}", self.kind)?;
+                write!(f, "EdgeExec: {}{of}", self.kind)?;
                 if !matches!(self.kind, EdgeKind::Gather | EdgeKind::Merge | EdgeKind::Forward) {
                     write!(f, " into {}", self.properties.output_partitioning())?;
                 }
                 self.fetch.map_or(Ok(()), |fetch| write!(f, ", fetch={fetch}"))
             }
-            DisplayFormatType::TreeRender => writeln!(f, "{}", self.kind),
+            DisplayFormatType::TreeRender => writeln!(f, "{}{of}", self.kind),
         }
     }
 }

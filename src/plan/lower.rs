@@ -29,6 +29,10 @@
 //! Every operator of a stage is in a [`NamedExec`], so that an error says which of them it comes from. Those of a
 //! recursive term are not: the node above them makes them anew.
 //!
+//! # Shared subplans
+//! A `SharedExec` is a leaf of every stage that reads the subplan. The first one met makes a stage of it; each becomes
+//! a Forward from that stage, whose rows are kept. No filter of its readers is listed: none goes below it.
+//!
 //! # Nodes that run their children in a way of their own
 //! - `RecursiveQueryExec` executes its recursive term anew every round, with fresh state. Nothing is cut in it; the
 //!   static term, executed once, is cut as usual. A work table is found by its name when the node is rebuilt.
@@ -52,7 +56,7 @@
 //! - `CooperativeExec`, `OutputRequirementExec`, `UnnestExec`, `AsyncFuncExec`, symmetric and sort-merge joins,
 //!   windows, limits and projections execute a partition of each child once, when theirs is.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
@@ -71,7 +75,10 @@ use datafusion::physical_plan::{
     ExecutionPlan, ExecutionPlanProperties, Partitioning, replace_children_if_necessary,
 };
 
-use crate::graph::{EdgeExec, EdgeKind, EdgeSpec, GraphBuilder, NamedExec, RECURSIVE_TERM, TaskGraph, nodes};
+use super::shared::{ShareId, SharedExec};
+use crate::graph::{
+    EdgeExec, EdgeKind, EdgeSpec, GraphBuilder, NamedExec, RECURSIVE_TERM, StageId, TaskGraph, nodes,
+};
 
 /// Cuts a finished physical plan into stages. The graph's plans take the place of the plan, which must not be
 /// executed as well: they share state.
@@ -80,7 +87,7 @@ use crate::graph::{EdgeExec, EdgeKind, EdgeSpec, GraphBuilder, NamedExec, RECURS
 /// A node that refuses its new children, a repartitioning that the engine does not have.
 pub fn lower(plan: Arc<dyn ExecutionPlan>) -> Result<TaskGraph> {
     let mut builder = GraphBuilder::new();
-    let plan = Lowering { builder: &mut builder }.lowered(plan)?;
+    let plan = Lowering { builder: &mut builder, shared: HashMap::new() }.lowered(plan)?;
     let root = builder.stage(plan)?;
     let graph = builder.finish(root)?;
     if cfg!(debug_assertions) {
@@ -91,6 +98,8 @@ pub fn lower(plan: Arc<dyn ExecutionPlan>) -> Result<TaskGraph> {
 
 struct Lowering<'a> {
     builder: &'a mut GraphBuilder,
+    /// The stages of shared subplans that have been met.
+    shared: HashMap<ShareId, StageId>,
 }
 
 /// A node whose children are being lowered, on a stack of our own: plans are as deep as a query is long.
@@ -104,8 +113,12 @@ struct Frame {
 }
 
 impl Frame {
-    fn new(node: Arc<dyn ExecutionPlan>, is_shown: bool) -> Self {
-        let mut ahead: Vec<_> = node.children().into_iter().cloned().collect();
+    fn new(node: Arc<dyn ExecutionPlan>, is_shown: bool, shared: &HashMap<ShareId, StageId>) -> Self {
+        let mut ahead: Vec<_> = match node.downcast_ref::<SharedExec>() {
+            Some(leaf) if shared.contains_key(&leaf.id()) => Vec::new(),
+            Some(leaf) => vec![Arc::clone(leaf.plan())],
+            None => node.children().into_iter().cloned().collect(),
+        };
         ahead.reverse();
         Self { lowered: Vec::with_capacity(ahead.len()), node, is_shown, ahead }
     }
@@ -126,12 +139,12 @@ impl Lowering<'_> {
     /// a build side come before those of the probe side.
     fn lowered(&mut self, plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
         let mut above = Vec::new();
-        let mut frame = Frame::new(plan, false);
+        let mut frame = Frame::new(plan, false, &self.shared);
         loop {
             if let Some(child) = frame.next() {
                 let is_shown = frame.is_shown || frame.node.is::<AnalyzeExec>();
                 above.push(frame);
-                frame = Frame::new(child, is_shown);
+                frame = Frame::new(child, is_shown, &self.shared);
                 continue;
             }
             let done = self.node(frame)?;
@@ -157,6 +170,9 @@ impl Lowering<'_> {
         if node.is::<BufferExec>() {
             return only(lowered);
         }
+        if let Some(leaf) = node.downcast_ref::<SharedExec>() {
+            return self.shared(leaf, lowered, is_shown);
+        }
         // Nothing to replace, but some leaves would be made anew all the same.
         if lowered.is_empty() {
             return Ok(NamedExec::around(node));
@@ -179,6 +195,26 @@ impl Lowering<'_> {
         spec.consumed = consumed(&input)?;
         spec.shows_producer = is_shown;
         let stage = self.builder.stage(input)?;
+        Ok(NamedExec::around(self.builder.edge(stage, spec)?))
+    }
+
+    /// The leaf of a shared subplan. The first one that is met makes a stage of the subplan.
+    fn shared(
+        &mut self,
+        leaf: &SharedExec,
+        mut lowered: Vec<Arc<dyn ExecutionPlan>>,
+        is_shown: bool,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let is_first = !lowered.is_empty();
+        let stage = match (lowered.pop(), self.shared.get(&leaf.id())) {
+            (Some(plan), None) => self.builder.stage(plan)?,
+            (None, Some(stage)) => *stage,
+            _ => return Err(DataFusionError::Internal("a shared subplan is lowered twice".into())),
+        };
+        self.shared.insert(leaf.id(), stage);
+        let mut spec = EdgeSpec::kept(Arc::clone(leaf.properties()));
+        spec.shows_producer = is_shown && is_first;
+        spec.of = Some(Arc::clone(leaf.called()));
         Ok(NamedExec::around(self.builder.edge(stage, spec)?))
     }
 

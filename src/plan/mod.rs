@@ -7,6 +7,7 @@ pub mod lower;
 pub mod join_filter;
 pub mod order;
 pub mod pushdown;
+pub mod shared;
 pub mod statistics;
 pub mod subquery;
 pub mod truth;

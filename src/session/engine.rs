@@ -22,6 +22,7 @@ use datafusion::prelude::{DataFrame, SessionConfig};
 use crate::config::{EngineKind, QueryOptions};
 use crate::graph::TaskGraph;
 use crate::plan::lower::lower;
+use crate::plan::shared::settled;
 use crate::scheduler::event::Observers;
 use crate::scheduler::{Engine, Inline, Job, JobOptions, Results, Workers};
 
@@ -36,6 +37,8 @@ impl QueryPlanner for JobPlanner {
         logical_plan: &LogicalPlan,
         state: &dyn Session,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        let settled = settled(logical_plan, state).await?;
+        let logical_plan = settled.as_ref().unwrap_or(logical_plan);
         let plan = DefaultPhysicalPlanner::default().create_physical_plan(logical_plan, state).await?;
         Ok(match options(state.config()).engine {
             EngineKind::Stock => plan,

@@ -28,6 +28,7 @@ use datafusion::sql::parser::Statement as Ast;
 use sqlparser::ast::{Expr as SqlExpr, ExprWithAlias};
 
 use crate::frontend::sql::{Params, Readings, Statement};
+use crate::plan::shared::parts;
 use crate::source::file::{self, FILENAME, looks_like_path};
 use crate::source::{Narrowed, Tables};
 
@@ -95,8 +96,12 @@ pub(super) fn wanted(state: &SessionState, location: &str, condition: &Expr) -> 
 pub(super) fn wider(state: &SessionState, tables: &Tables, plan: LogicalPlan) -> Result<Option<Tables>> {
     let mut wider = tables.clone();
     let mut stands = true;
+    let mut read = Vec::new();
     for query in queries(plan) {
-        state.optimize(&query)?.apply_with_subqueries(|node| {
+        read.extend(parts(state.optimize(&query)?, state)?);
+    }
+    for part in read {
+        part.apply_with_subqueries(|node| {
             let LogicalPlan::TableScan(TableScan { source, filters, .. }) = node else {
                 return Ok(TreeNodeRecursion::Continue);
             };

@@ -17,6 +17,7 @@ use futures::{StreamExt, TryStreamExt};
 
 use super::engine;
 use crate::error::is_out_of_memory;
+use crate::plan::shared::unshared;
 
 /// How long the tasks of the refused attempt may take to give back what they hold.
 const RELEASE_TIME_MAX: Duration = Duration::from_secs(2);
@@ -92,7 +93,8 @@ fn joins(context: &SessionContext, plan: &LogicalPlan) -> bool {
     let state = context.state();
     queries.into_iter().any(|query| {
         // Subqueries become joins when they are optimised.
-        let Ok(query) = state.optimize(query) else { return false };
+        let optimised = state.optimize(query).and_then(|query| unshared(query, &state));
+        let Ok(query) = optimised else { return false };
         let mut found = false;
         let walked = query.apply_with_subqueries(|node| {
             found |= matches!(node, LogicalPlan::Join(join) if !join.on.is_empty() && !join.null_aware);

@@ -4,7 +4,7 @@ use std::fmt;
 use std::num::NonZeroUsize;
 
 use futures::StreamExt;
-use query::config::EngineKind;
+use query::config::{EngineKind, SharedStages};
 use query::error::Script;
 use query::frontend::sql::{Params, split};
 use query::session::{Outcome, Session, SessionOptions};
@@ -76,20 +76,26 @@ pub(crate) struct Way {
     pub(crate) partitions: usize,
     /// The order of tasks on `inline`.
     pub(crate) seed: u64,
+    /// What is computed once.
+    pub(crate) shared: SharedStages,
 }
 
 impl Way {
     pub(crate) fn stock(partitions: usize) -> Self {
-        Self { engine: EngineKind::Stock, partitions, seed: 0 }
+        Self { engine: EngineKind::Stock, partitions, seed: 0, shared: SharedStages::On }
     }
 
     pub(crate) fn local(partitions: usize) -> Self {
-        Self { engine: EngineKind::Local, partitions, seed: 0 }
+        Self { engine: EngineKind::Local, partitions, seed: 0, shared: SharedStages::On }
     }
 
     /// Partitions enough for the seed to have something to choose from.
     pub(crate) fn inline(seed: u64) -> Self {
-        Self { engine: EngineKind::Inline, partitions: 3, seed }
+        Self { engine: EngineKind::Inline, partitions: 3, seed, shared: SharedStages::On }
+    }
+
+    pub(crate) fn sharing(self, shared: SharedStages) -> Self {
+        Self { shared, ..self }
     }
 
     /// A session that runs its queries in this way.
@@ -99,11 +105,13 @@ impl Way {
 
     /// A session with other options than these.
     pub(crate) async fn session_with(self, options: SessionOptions) -> query::Result<Session> {
-        let Self { engine, partitions, seed } = self;
+        let Self { engine, partitions, seed, shared } = self;
         let options = SessionOptions { engine: Some(engine), threads: Some(THREADS), ..options };
         let session = Session::with_options(&options)?;
-        let settings =
-            format!("SET datafusion.execution.target_partitions = {partitions}; SET query.seed = {seed}");
+        let settings = format!(
+            "SET datafusion.execution.target_partitions = {partitions}; SET query.seed = {seed};
+             SET query.optimizer.shared_stages = {shared}"
+        );
         run(&session, &settings).await?;
         Ok(session)
     }
@@ -111,8 +119,8 @@ impl Way {
 
 impl fmt::Display for Way {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { engine, partitions, seed } = self;
-        write!(f, "{engine} in {partitions} partitions")?;
+        let Self { engine, partitions, seed, shared } = self;
+        write!(f, "{engine} in {partitions} partitions, sharing {shared}")?;
         match engine {
             EngineKind::Inline => write!(f, ", seed {seed}"),
             EngineKind::Local | EngineKind::Stock => Ok(()),

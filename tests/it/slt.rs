@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use datafusion::arrow::datatypes::Schema;
 use query::Session;
-use query::config::EngineKind;
+use query::config::{EngineKind, SharedStages};
 use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner};
 
 use crate::engine::{self, Answer, Way};
@@ -60,15 +60,19 @@ fn files() -> Vec<PathBuf> {
 
 /// Runs all files in these ways; each record states what is true in all of them.
 fn passes(ways: impl IntoIterator<Item = Way>) {
-    let runtime = engine::runtime();
     let files = files();
     assert!(files.len() >= 15, "only {} .slt files were found", files.len());
+    pass(&files, ways);
+}
+
+fn pass(files: &[PathBuf], ways: impl IntoIterator<Item = Way>) {
+    let runtime = engine::runtime();
     let folder = tempfile::tempdir().unwrap();
     fixtures::write_all(folder.path());
     let mut failures = Vec::new();
     let mut runs = 0;
     for way in ways {
-        for file in &files {
+        for file in files {
             let mut runner =
                 Runner::new(|| async move { Ok(Engine { session: way.session().await?, kind: way.engine }) });
             runner.set_var("FILES".into(), folder.path().to_str().unwrap().into());
@@ -109,6 +113,29 @@ fn every_slt_file_passes_on_local_in_8_partitions() {
 #[test]
 fn every_slt_file_passes_on_local_in_16_partitions() {
     passes([Way::local(16)]);
+}
+
+#[test]
+fn every_slt_file_passes_without_shared_stages() {
+    passes([Way::local(2).sharing(SharedStages::Off)]);
+}
+
+#[test]
+fn every_slt_file_passes_with_all_that_repeats_shared() {
+    passes([Way::local(3).sharing(SharedStages::Always)]);
+}
+
+/// Files whose queries have much that repeats.
+#[test]
+fn repeats_are_shared_in_any_number_of_partitions() {
+    let folders =
+        ["shared/", "joins/", "friendly/subqueries", "friendly/set_operations", "friendly/recursive"];
+    let is_chosen = |file: &PathBuf| folders.iter().any(|folder| file.to_str().unwrap().contains(folder));
+    let files: Vec<_> = files().into_iter().filter(is_chosen).collect();
+    assert!(files.len() >= folders.len() + 5, "{files:?}");
+    let always = |way: Way| way.sharing(SharedStages::Always);
+    let seeds = (0..seeds()).map(Way::inline);
+    pass(&files, [1, 2, 7, 16].map(Way::local).into_iter().chain(seeds).map(always));
 }
 
 /// Orders of tasks that every file is run in on `inline`: `QUERY_SOAK_SEEDS`, or a few.

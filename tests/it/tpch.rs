@@ -7,6 +7,7 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::parquet::arrow::ArrowWriter;
 use query::Session;
+use query::config::SharedStages;
 use tpchgen::generators as gen_;
 use tpchgen_arrow::{
     CustomerArrow, LineItemArrow, NationArrow, OrderArrow, PartArrow, PartSuppArrow, RegionArrow,
@@ -132,11 +133,20 @@ fn number(text: &str) -> f64 {
 
 #[test]
 fn all_queries_answer_as_duckdb_does_on_every_engine() {
+    let local = engine::PARTITIONS.map(Way::local);
+    answers([Way::stock(2)].into_iter().chain(local).chain((0..INLINE_SEEDS).map(Way::inline)));
+}
+
+#[test]
+fn all_queries_answer_as_duckdb_does_whatever_they_share() {
+    let always = [1, 2, 7, 16].map(|partitions| Way::local(partitions).sharing(SharedStages::Always));
+    answers([Way::local(2).sharing(SharedStages::Off)].into_iter().chain(always));
+}
+
+fn answers(ways: impl IntoIterator<Item = Way>) {
     let room = tempfile::tempdir().unwrap();
     generate(room.path(), SCALE);
     let runtime = engine::runtime();
-    let local = engine::PARTITIONS.map(Way::local);
-    let ways = [Way::stock(2)].into_iter().chain(local).chain((0..INLINE_SEEDS).map(Way::inline));
     let mut wrong = Vec::new();
     for way in ways {
         let session = runtime.block_on(session(way, room.path()));

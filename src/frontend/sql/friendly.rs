@@ -10,6 +10,7 @@
 //! | `SHOW TABLES` | a query of the tables but those of `information_schema` |
 //! | `SUMMARIZE t` | a derived table that the planner knows (`summarize`) |
 //! | `a JOIN b USING (x) WHERE x = 1` | `… WHERE a.x = 1` (`using`) |
+//! | `WITH t AS MATERIALIZED (…)` | a derived table that the planner knows (`materialized`) |
 //! | `* EXCLUDE (A)`, `* REPLACE (… AS A)` | with unquoted names in lower case |
 //! | `\|> DROP a`, `\|> SET a = …` | `\|> SELECT * EXCLUDE (a)`, `\|> SELECT * REPLACE (… AS a)` (`pipes`) |
 //!
@@ -28,7 +29,7 @@ use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 
 use super::refuse::{self, Functions, Refusal};
-use super::{copy, names, pipes, summarize, using};
+use super::{copy, materialized, names, pipes, summarize, using};
 
 /// Rewrites a statement in place, then checks that nothing in it would be dropped in silence.
 pub(super) fn rewrite(ast: &mut Ast, functions: &Functions) -> Result<(), Refusal> {
@@ -83,6 +84,10 @@ impl VisitorMut for Rewriter {
     type Break = Refusal;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Refusal> {
+        if let Some(with) = &mut query.with {
+            let is_recursive = with.recursive;
+            with.cte_tables.iter_mut().for_each(|cte| materialized::plain(cte, is_recursive));
+        }
         // ORDER BY stands in the query, the windows it may name in the select.
         let windows = match query.body.as_ref() {
             SetExpr::Select(select) => select.named_window.clone(),

@@ -6,8 +6,8 @@
 use std::collections::HashSet;
 
 use sqlparser::ast::{
-    Distinct, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, OrderBy, OrderByKind, PipeOperator,
-    Query, SelectItem, SetExpr, Statement, TableFactor, TableWithJoins,
+    Distinct, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, OrderBy, OrderByKind,
+    PipeOperator, Query, SelectItem, SetExpr, Statement, TableFactor, TableWithJoins,
 };
 
 /// Names the columns of a statement's rows, and of the tables that it makes up for itself.

@@ -13,7 +13,7 @@ use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan};
 use super::conditions::{self, Readings};
 use super::refuse::{self, Functions, Refusal};
 use super::split::RawStatement;
-use super::{GraphOf, byte_span, diagnose, filename, friendly, from_first, graph, summarize};
+use super::{GraphOf, byte_span, diagnose, filename, friendly, from_first, graph, materialized, summarize};
 use crate::error::{Error, Place, Result, StatementError, lower_first};
 
 /// Nesting of parentheses, calls and subqueries that the parser accepts: the planner's time grows with the
@@ -76,11 +76,14 @@ impl RawStatement {
     }
 
     fn parse_ast(&self, tokens: &[TokenWithSpan]) -> Result<Ast> {
-        let expanded = summarize::expand(tokens);
+        let (tokens, marks) = materialized::taken(tokens);
+        let expanded = summarize::expand(&tokens);
         for inner in expanded.inner {
             self.parse_tokens(inner.tokens, inner.close)?;
         }
-        self.parse_tokens(expanded.tokens, None)
+        let mut ast = self.parse_tokens(expanded.tokens, None)?;
+        materialized::mark(&mut ast, &marks);
+        Ok(ast)
     }
 
     /// Parses tokens of the statement, up to its end or to a parenthesis.

@@ -40,7 +40,7 @@ const FUNCTIONS: [&str; 24] = [
 ];
 
 /// Whether computing it for a row can be an error: arithmetic, casts, and functions that refuse values.
-pub(super) fn may_fail(expr: &Expr, schema: &DFSchema) -> Result<bool> {
+pub(in crate::plan) fn may_fail(expr: &Expr, schema: &DFSchema) -> Result<bool> {
     expr.exists(|expr| {
         Ok(match expr {
             Expr::BinaryExpr(LogicalBinary { op, .. }) => divides(*op),

@@ -27,6 +27,7 @@ use std::sync::Arc;
 use datafusion::optimizer::OptimizerRule;
 
 pub use arithmetic::wrapping_functions;
+pub(in crate::plan) use fallible::may_fail;
 pub use filter::GuardedFilters;
 pub use guard::with_guarded_logic;
 pub use rule::CheckedArithmetic;

@@ -4,6 +4,7 @@ mod copies;
 mod folder;
 mod joins;
 mod limits;
+mod shared;
 mod spill;
 mod tpch;
 
