@@ -14,19 +14,25 @@ pub struct Inline {
     state: Mutex<State>,
 }
 
-/// The place of a task.
+/// The place of a task, and which of those that have it one after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Slot(usize);
+pub(super) struct Slot {
+    place: usize,
+    number: u64,
+}
 
 struct State {
     tasks: Vec<Option<Task>>,
     free: Vec<usize>,
+    /// Tasks until now.
+    spawned: u64,
     random: u64,
     /// Readers of results that wait until a task can go on. Each partition of the results may have its own.
     drivers: Vec<Waker>,
 }
 
 struct Task {
+    number: u64,
     /// `None`: it is being polled.
     future: Option<BoxFuture<'static, ()>>,
     flag: Arc<Flag>,
@@ -59,7 +65,8 @@ pub(super) enum Step {
 impl Inline {
     /// An executor whose order the seed gives.
     pub fn new(seed: u64) -> Arc<Self> {
-        let state = State { tasks: Vec::new(), free: Vec::new(), random: seed, drivers: Vec::new() };
+        let state =
+            State { tasks: Vec::new(), free: Vec::new(), spawned: 0, random: seed, drivers: Vec::new() };
         Arc::new(Self { state: Mutex::new(state) })
     }
 
@@ -70,24 +77,29 @@ impl Inline {
 
     pub(super) fn spawn(self: &Arc<Self>, future: BoxFuture<'static, ()>) -> Slot {
         let flag = Flag { is_ready: AtomicBool::new(true), inline: Arc::downgrade(self) };
-        let task = Task { future: Some(future), flag: Arc::new(flag), is_stopped: false };
         let mut state = self.state();
-        let slot = match state.free.pop() {
-            Some(slot) => slot,
+        let number = state.spawned;
+        state.spawned += 1;
+        let task = Task { number, future: Some(future), flag: Arc::new(flag), is_stopped: false };
+        let place = match state.free.pop() {
+            Some(place) => place,
             None => {
                 state.tasks.push(None);
                 state.tasks.len() - 1
             }
         };
-        state.tasks[slot] = Some(task);
+        state.tasks[place] = Some(task);
         drop(state);
         self.wake_drivers();
-        Slot(slot)
+        Slot { place, number }
     }
 
     pub(super) fn stop(&self, slot: Slot) {
         let mut state = self.state();
-        if let Some(task) = state.tasks.get_mut(slot.0).and_then(Option::as_mut) {
+        // The task may have ended, and another may have its place.
+        if let Some(task) = state.tasks.get_mut(slot.place).and_then(Option::as_mut)
+            && task.number == slot.number
+        {
             task.is_stopped = true;
             task.flag.is_ready.store(true, Ordering::SeqCst);
         }
@@ -192,5 +204,28 @@ impl State {
 impl std::fmt::Debug for Inline {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Inline").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+    use futures::task::noop_waker;
+
+    use super::*;
+
+    #[test]
+    fn stopping_a_task_that_has_ended_leaves_the_next_in_its_place_alone() {
+        let inline = Inline::new(1);
+        let waker = noop_waker();
+        let mut cx = Context::from_waker(&waker);
+        let first = inline.spawn(async {}.boxed());
+        assert!(matches!(inline.step(&mut cx), Step::Polled));
+        let (send, receive) = std::sync::mpsc::channel();
+        let second = inline.spawn(async move { send.send(()).unwrap() }.boxed());
+        assert_eq!(first.place, second.place);
+        inline.stop(first);
+        assert!(matches!(inline.step(&mut cx), Step::Polled));
+        assert_eq!(receive.try_recv(), Ok(()));
     }
 }
