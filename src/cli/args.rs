@@ -123,7 +123,7 @@ struct Shared {
     /// Write down in this file what each thread did when
     #[arg(long, global = true, value_name = "FILE")]
     trace: Option<PathBuf>,
-    /// Write a page about what was run into this HTML file
+    /// Write a page about the run into this HTML file
     #[arg(long, global = true, value_name = "FILE")]
     report: Option<PathBuf>,
     /// Say nothing but errors on standard error

@@ -1,4 +1,4 @@
-//! Result sets on their way out: one file per format behind one trait, and atomic files.
+//! Result sets on their way out: one file per format behind one trait, and atomic files; what is told of runs.
 
 mod arrow;
 mod csv;

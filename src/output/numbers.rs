@@ -40,7 +40,7 @@ pub fn grouped(number: u64) -> String {
 /// A part of a whole, in percent: `83 %`. Little is not nothing.
 pub fn percent(part: f64) -> String {
     match part * 100.0 {
-        percent if percent > 0.0 && percent < 0.95 => format!("{percent:.1} %"),
+        percent if (0.05..0.95).contains(&percent) => format!("{percent:.1} %"),
         percent => format!("{percent:.0} %"),
     }
 }

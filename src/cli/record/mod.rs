@@ -137,6 +137,11 @@ impl Book {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether it has the last statement only.
+    pub(super) fn is_only_last(&self) -> bool {
+        self.files.all().next().is_none()
+    }
+
     /// Runs a statement and writes down what comes of it.
     pub(super) async fn entry(
         &self,
@@ -186,7 +191,7 @@ impl Book {
     /// # Errors
     /// A file that cannot be written.
     pub(super) fn close(&self, exit_code: u8) -> Result<()> {
-        if self.files.all().next().is_none() {
+        if self.is_only_last() {
             return Ok(());
         }
         let mut pages = self.settled();

@@ -12,6 +12,8 @@ use crate::source::file::looks_like_path;
 
 /// Files that read files that read files: at this depth one of them reads itself.
 const DEPTH_MAX: usize = 16;
+/// Where the SQL stands that commands stand for.
+pub(in crate::cli) const SCRIPT: &str = "<command>";
 /// A name less similar than this was not meant.
 const SIMILARITY_MIN: f64 = 0.5;
 
@@ -48,7 +50,7 @@ pub(super) const COMMANDS: [Command; 11] = [
     command(".lines", "\\x", "[on|off]", "one value per line (once: end with \\G)", Kind::Lines),
     command(".output", "\\o", "[FILE]", "write results to a file; alone: to the screen", Kind::Output),
     command(".timer", "\\timing", "[on|off]", "say how long each statement takes", Kind::Timer),
-    command(".why", "\\why", "", "where the last statement's time went, and what to try", Kind::Why),
+    command(".why", "\\why", "", "say where the time went, and what to try", Kind::Why),
     command(".report", "\\report", "[FILE]", "write a page about the last statement", Kind::Report),
     command(".help", "\\?", "", "show this", Kind::Help),
     command(".quit", "\\q", "", "leave (also: quit, exit, Ctrl-D)", Kind::Quit),
@@ -272,7 +274,7 @@ pub(in crate::cli) fn quoted(text: &str) -> String {
 }
 
 fn sql(text: &str) -> Act {
-    Act::Run(Items::with_commands("<shell>", text))
+    Act::Run(Items::with_commands(SCRIPT, text))
 }
 
 fn read(file: &Path, depth: usize) -> Result<Act> {

@@ -252,7 +252,9 @@ fn add_job(page: &mut String, id: &str, ran: &Ran, job: &JobRun) {
     timeline::add(page, job);
     page.push_str("<h3>Memory and temporary files over time</h3>\n");
     curve::add(page, ran, job);
-    page.push_str("<h3>Stages</h3>\n");
+    page.push_str(
+        "<h3>Stages</h3>\n<p class=\"quiet\">Work is the time that tasks had a thread; busiest, median and most rows are those of single tasks.</p>\n",
+    );
     tables::add_stages(page, id, job);
     page.push_str("<h3>Edges</h3>\n");
     tables::add_edges(page, id, job);

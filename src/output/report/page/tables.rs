@@ -62,10 +62,10 @@ pub(super) fn add_stages(page: &mut String, id: &str, job: &JobRun) {
         ("time", true),
         ("work", true),
         ("of all", true),
-        ("busiest task", true),
-        ("median task", true),
+        ("busiest", true),
+        ("median", true),
         ("rows", true),
-        ("most rows of a task", true),
+        ("most rows", true),
         ("bytes", true),
         ("peak memory", true),
         ("spilled", true),
@@ -88,7 +88,7 @@ fn add_stage(page: &mut String, id: usize, run: &StageRun, end: Duration, all: D
     let op = run.op.name();
     add!(
         page,
-        "<td><span class=\"chip {}\"></span>{op}</td><td class=\"{}\">{}</td>",
+        "<td class=\"op\"><span class=\"chip {}\"></span>{op}</td><td class=\"{}\">{}</td>",
         op.to_lowercase(),
         run.status.name(),
         run.status.name()
