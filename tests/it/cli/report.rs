@@ -203,7 +203,11 @@ fn a_browser_shows_every_section_without_a_request_or_an_error() {
     assert_eq!(browser.number("document.querySelectorAll('tr[data-stage]').length"), stages);
     assert!(browser.number("document.querySelectorAll('.timeline .bar').length") >= stages);
     assert!(
-        browser.value("document.querySelector('.statement:last-of-type .sql').textContent").as_str().unwrap().contains("numwait")
+        browser
+            .value("document.querySelector('.statement:last-of-type .sql').textContent")
+            .as_str()
+            .unwrap()
+            .contains("numwait")
     );
     assert_quiet(&mut browser);
 

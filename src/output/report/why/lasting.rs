@@ -32,13 +32,7 @@ fn ended(ran: &Ran, job: &JobRun) -> Option<Finding> {
     let place = failure.map(|(task, failure)| {
         let of = &job.stages[task.stage.index()];
         let operator = failure.operator.as_deref().map(|name| format!(", in {name}")).unwrap_or_default();
-        format!(
-            "in task {} of {} of stage {} ({}){operator}",
-            task.partition + 1,
-            of.tasks.len(),
-            task.stage,
-            of.op
-        )
+        format!("in task {task}, one of {} of a {} stage{operator}", of.tasks.len(), of.op)
     });
     let rest = "what follows is about what ran until then".to_string();
     let evidence = place.filter(|_| is_failure).into_iter().chain([rest]).collect();

@@ -65,12 +65,17 @@ fn pruning(at: At<'_>, scan: &Scan, weight: f64) -> Option<Finding> {
             "compare the column itself: statistics are kept of columns, not of `{}`",
             cut(computed, 80)
         )],
-        (_, [_, ..], true) => vec![format!(
-            "a file sorted by {column}: COPY (SELECT * FROM '{}' ORDER BY {column}) TO 'sorted.parquet', or files in \
-             folders by it (PARTITIONED BY): then whole row groups can be left out",
-            scan.file,
-            column = scan.compared[0]
-        )],
+        (_, [column, others @ ..], true) => {
+            let others = match others {
+                [] => String::new(),
+                others => format!(" (or {}, whichever leaves fewest rows)", cut(&others.join(", "), 80)),
+            };
+            vec![format!(
+                "a file sorted by {column}{others}: COPY (SELECT * FROM '{}' ORDER BY {column}) TO 'sorted.parquet', or \
+                 files in folders by it (PARTITIONED BY): then whole row groups can be left out",
+                scan.file
+            )]
+        }
         // By the condition alone nothing can be left out, however the file is laid out.
         _ => return None,
     };

@@ -59,7 +59,7 @@ fn skew(job: &JobRun, id: usize, stage: &StageRun) -> Option<Finding> {
         kind: Kind::Skew,
         what: format!("one task of a {} stage{how} did the most", stage.op),
         evidence: vec![format!(
-            "task {worst} of {} was busy for {}, the others for {} on average{given}",
+            "task {id}.{worst}, one of {}, was busy for {}, the others for {} on average{given}",
             stage.tasks.len(),
             time(most),
             time(rest)

@@ -171,10 +171,9 @@ fn a_task_that_did_the_most_is_skew_and_names_the_key() {
     let [skew] = found(&[100, 900, 100, 100]).try_into().unwrap();
     assert_eq!((skew.kind, skew.stage), (Kind::Skew, Some(1)));
     assert_eq!(skew.what, "one task of a GroupBy stage, whose rows come by region did the most");
-    assert!(
-        skew.evidence[0]
-            .starts_with("task 1 of 4 was busy for 900 ms, the others for 100 ms on average; it gave 75 %")
-    );
+    assert!(skew.evidence[0].starts_with(
+        "task 1.1, one of 4, was busy for 900 ms, the others for 100 ms on average; it gave 75 %"
+    ));
     assert!(skew.remedies[0].contains("GROUP BY region"), "{skew:?}");
     assert_eq!(kinds(&found(&[300, 400, 300, 300])), []);
     assert_eq!(kinds(&found(&[4, 40, 4, 4])), [Kind::Idle], "too little to be felt");
@@ -341,7 +340,7 @@ fn a_failed_statement_says_so_before_all_else() {
     let statement = Ran { end: End::Failed("division by zero".into()), ..ran(vec![failing]) };
     let text = Why::of(&statement).text();
     assert!(
-        text.contains("1. it failed: division by zero (stage 0)\n   in task 2 of 2 of stage 0 (GroupBy), in AggregateExec\n"),
+        text.contains("1. it failed: division by zero (stage 0)\n   in task 0.1, one of 2 of a GroupBy stage, in AggregateExec\n"),
         "{text}"
     );
     let stopped = Ran { end: End::Stopped("interrupted".into()), took: None, ..ran(Vec::new()) };
