@@ -74,7 +74,7 @@ fn timestamp(at: SystemTime) -> String {
     let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let date = i64::try_from(since.as_millis())
         .ok()
-        .and_then(|millis| datafusion::arrow::temporal_conversions::timestamp_ms_to_datetime(millis));
+        .and_then(datafusion::arrow::temporal_conversions::timestamp_ms_to_datetime);
     date.map(|date| format!("{} UTC", date.format("%Y-%m-%d %H:%M:%S"))).unwrap_or_default()
 }
 
