@@ -40,6 +40,7 @@ pub fn grouped(number: u64) -> String {
 /// A part of a whole, in percent: `83 %`. Little is not nothing.
 pub fn percent(part: f64) -> String {
     match part * 100.0 {
+        percent if percent > 0.0 && percent < 0.05 => "< 0.1 %".into(),
         percent if (0.05..0.95).contains(&percent) => format!("{percent:.1} %"),
         percent => format!("{percent:.0} %"),
     }
@@ -67,6 +68,7 @@ mod tests {
             (percent(0.0), percent(0.004), percent(0.834)),
             ("0 %".into(), "0.4 %".into(), "83 %".into())
         );
+        assert_eq!(percent(0.0001), "< 0.1 %");
         assert_eq!(bytes(164_600_000), "164.6 MB");
     }
 }

@@ -24,7 +24,7 @@ use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, WindowExpr};
 
-use super::words::{counted, list, one_line};
+use super::words::{list, one_line};
 
 /// An operator as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -270,9 +270,11 @@ fn written(sink: &DataSinkExec) -> String {
 /// Operators that run several queries.
 fn nesting(plan: &dyn ExecutionPlan) -> Line {
     if let Some(scalar) = plan.downcast_ref::<ScalarSubqueryExec>() {
-        let subqueries = counted(scalar.subqueries().len(), "scalar subquery");
-        let subqueries = subqueries.replace("subquerys", "subqueries");
-        return line("ScalarSubquery", format!("the query, behind it {subqueries} that run first"));
+        let subqueries = match scalar.subqueries().len() {
+            1 => "the scalar subquery that runs".to_string(),
+            several => format!("{several} scalar subqueries that run"),
+        };
+        return line("ScalarSubquery", format!("the query, behind it {subqueries} first"));
     }
     let recursive = plan.downcast_ref::<RecursiveQueryExec>()?;
     let union = if recursive.is_distinct() { "union" } else { "union all" };

@@ -151,7 +151,7 @@ fn statements_show_as_what_they_are() {
     let text = room.read("run.html");
     let sections: Vec<_> = text.split("<section ").skip(2).collect();
     let [table, insert, parquet, csv, recursive, scalar] = sections.try_into().unwrap();
-    assert!(table.contains("Stage 0  Scan  1 task"), "{table}");
+    assert!(table.contains("Stage 0  Scan  1 task") && table.contains("done, 1,000 rows"), "{table}");
     assert!(
         insert.contains("Write  into a table in memory") && insert.contains("10 rows written"),
         "{insert}"

@@ -90,7 +90,10 @@ fn outcome(ran: &Ran) -> (&'static str, String) {
     match &ran.end {
         End::Rows(number) => ("done", rows(*number)),
         End::Written(number) => ("done", format!("{} written", rows(*number))),
-        End::Effect => ("done", "done".into()),
+        // The rows of a table that was made are those of the graph that made them.
+        End::Effect => {
+            ("done", ran.jobs.last().map_or("done".into(), |job| format!("done, {}", rows(job.rows()))))
+        }
         End::Failed(_) => ("failed", "failed".into()),
         End::Stopped(_) => ("stopped", "stopped".into()),
     }

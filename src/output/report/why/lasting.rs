@@ -88,7 +88,7 @@ fn idle(ran: &Ran, job: &JobRun) -> Option<Finding> {
         kind: Kind::Idle,
         what: format!("threads were idle for {} of the time", percent(1.0 - used)),
         evidence: vec![format!(
-            "{} of work in {} on {} threads: tasks waited for files, for each other, or for whoever took the rows",
+            "{} of work in {} on {} threads: tasks waited for files, for each other, for whoever took the rows, or for processors that others had",
             time(busy(job)),
             time(running),
             ran.threads

@@ -12,6 +12,8 @@ use crate::scheduler::record::{JobRun, StageRun};
 const BUSY_MIN: Duration = Duration::from_millis(50);
 /// The busiest task is so many times as busy as the others are on average.
 const SKEW_MIN: f64 = 2.0;
+/// Rows from which on it matters which task gave them.
+const ROWS_MIN: u64 = 1_000;
 /// A stage that takes less of the time has no skew worth a word.
 const SHARE_MIN: f64 = 0.1;
 /// The part of the running time that one task was busy for all others.
@@ -36,6 +38,8 @@ fn skew(job: &JobRun, id: usize, stage: &StageRun) -> Option<Finding> {
     let rows_share = task.volume.rows as f64 / volume.rows.max(1) as f64;
     let has_most_rows = rows_share * stage.tasks.len() as f64 >= SKEW_MIN;
     let given = match has_most_rows {
+        // So few say nothing about what the tasks have taken.
+        _ if volume.rows < ROWS_MIN => String::new(),
         true => format!("; it gave {} of the {}", percent(rows_share), rows(volume.rows)),
         false => {
             format!("; it gave {} of {}, no more than others", grouped(task.volume.rows), rows(volume.rows))
