@@ -26,7 +26,9 @@ run: build
 build:
 	$(CARGO) build --locked
 
+# Some tests open a page in a headless Chromium.
 test:
+	@tests/browser.sh --install >/dev/null
 	$(CARGO) test --locked --quiet
 
 check: $(DENY)

@@ -51,7 +51,7 @@ use crate::plan::shared::{FindShared, ShownOnce};
 use crate::plan::statistics::with_exact_statistics;
 use crate::plan::subquery::NullableScalarSubqueries;
 use crate::plan::truth::ThreeValued;
-use crate::scheduler::event::Observers;
+use crate::scheduler::event::{Observers, TempGauge};
 use crate::source::{ExternalTables, Files, Lookup};
 use clock::Runs;
 
@@ -146,7 +146,9 @@ impl Session {
 
     /// Tells these of all that happens in the jobs that the session runs from now on. Those before them are told
     /// nothing more of new jobs.
-    pub fn observe(&self, observers: Observers) {
+    pub fn observe(&self, mut observers: Observers) {
+        let resources = Arc::clone(&self.resources);
+        observers.temp.get_or_insert_with(|| TempGauge(Arc::new(move || resources.temp_bytes())));
         self.context.state_ref().write().config_mut().set_extension(Arc::new(observers));
     }
 
@@ -355,8 +357,8 @@ async fn carry_out(context: &SessionContext, plan: LogicalPlan) -> Result<Outcom
 }
 
 async fn written(frame: DataFrame) -> Result<Outcome, Failure> {
-    // What is done already has no rows to tell of, and needs no job for that.
-    if matches!(frame.logical_plan(), LogicalPlan::EmptyRelation(empty) if !empty.produce_one_row) {
+    // What is left of a statement that is done already, such as CREATE VIEW.
+    if matches!(frame.logical_plan(), LogicalPlan::EmptyRelation(_)) {
         return Ok(Outcome::Done);
     }
     let is_write = matches!(frame.logical_plan(), LogicalPlan::Dml(_));

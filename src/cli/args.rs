@@ -123,6 +123,9 @@ struct Shared {
     /// Write down in this file what each thread did when
     #[arg(long, global = true, value_name = "FILE")]
     trace: Option<PathBuf>,
+    /// Write a page about the run into this HTML file
+    #[arg(long, global = true, value_name = "FILE")]
+    report: Option<PathBuf>,
     /// Say nothing but errors on standard error
     #[arg(short, long, global = true)]
     quiet: bool,
@@ -258,7 +261,7 @@ fn mean(cli: Cli, matches: &ArgMatches) -> Result<Args> {
         max_rows: shared.max_rows,
         session,
         timeout: shared.timeout.as_deref().map(duration).transpose()?,
-        files: Files { record: shared.record, trace: shared.trace },
+        files: Files { record: shared.record, trace: shared.trace, report: shared.report },
         quiet: shared.quiet,
         color: color(shared.color),
     })

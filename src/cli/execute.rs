@@ -9,7 +9,7 @@ use futures::StreamExt;
 use super::output::Output;
 use super::record::Book;
 use super::shell::items::{Item, Items};
-use super::shell::meta::{Act, Meta};
+use super::shell::meta::{self, Act, Meta};
 use super::supervise::Stop;
 use crate::error::{Error, Result};
 use crate::frontend::sql::{Params, RawStatement};
@@ -50,6 +50,8 @@ impl Desk {
         let work = self.in_time(self.run_to_its_end(raw, stop));
         match &self.book {
             None => work.await,
+            // `.why` is asked about what was typed before, not about `.tables`.
+            Some(book) if book.is_only_last() && raw.place().script.name == meta::SCRIPT => work.await,
             Some(book) => book.entry(raw, self.session.query_options(), work).await,
         }
     }

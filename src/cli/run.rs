@@ -92,7 +92,8 @@ fn prepare(mut args: Args) -> Result<Prepared> {
         check_takes_one(&session, &mut scripts)?;
     }
     scripts.splice(0..0, first);
-    let book = Book::open(args.files, &session)?;
+    let is_asked = scripts.iter().any(Items::has_commands);
+    let book = Book::open(args.files, is_asked, &session)?;
     let desk = Desk {
         session: Arc::new(session),
         params: Arc::new(args.params),

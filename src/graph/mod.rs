@@ -11,17 +11,19 @@ mod id;
 mod leaf;
 mod named;
 mod op;
+mod scan;
 mod stage;
 mod validate;
 mod walk;
 
 pub use builder::{EdgeSpec, GraphBuilder};
-pub use display::{Drawing, GraphFormat, Notes};
+pub use display::{Drawing, GraphFormat, Notes, described};
 pub use edge::{Edge, EdgeKind, Transport};
 pub use id::{EdgeId, StageId, TaskId};
 pub use leaf::{EdgeExec, EdgeReader};
 pub use named::NamedExec;
 pub use op::Op;
+pub use scan::Scan;
 pub use stage::Stage;
 pub use walk::{Node, RECURSIVE_TERM, nodes};
 

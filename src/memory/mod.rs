@@ -114,6 +114,11 @@ impl Resources {
         self.room.set_bytes_max(bytes);
     }
 
+    /// Bytes that temporary files take now.
+    pub fn temp_bytes(&self) -> u64 {
+        self.room.used()
+    }
+
     /// The engine's manager of temporary files, which are ours.
     pub fn disk(&self) -> DiskManagerBuilder {
         DiskManagerBuilder::default()

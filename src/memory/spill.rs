@@ -54,6 +54,11 @@ impl SpillRoom {
         self.bytes_max.store(bytes_max, Ordering::Relaxed);
     }
 
+    /// Bytes that the files take now.
+    pub(super) fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
     /// Removes the folder with all files; from now on none can be made.
     pub(super) fn close(&self) {
         *self.folder.lock().unwrap_or_else(PoisonError::into_inner) = State::Closed;

@@ -1,11 +1,13 @@
-//! Result sets on their way out: one file per format behind one trait, and atomic files.
+//! Result sets on their way out: one file per format behind one trait, and atomic files; what is told of runs.
 
 mod arrow;
 mod csv;
 mod json;
 mod line;
 mod markdown;
+pub mod numbers;
 mod parquet;
+pub mod report;
 mod sink;
 pub mod staging;
 mod table;

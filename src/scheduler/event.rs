@@ -1,5 +1,6 @@
 //! What happens in a job, for whoever wants to know.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -44,6 +45,8 @@ pub enum What {
     StageEnded(StageId, Status),
     /// An edge has written a batch of so many bytes to disk.
     Spilled(EdgeId, usize),
+    /// What the job holds now; told every few milliseconds at most, to those only who get every record.
+    Held(Holding),
     /// The most memory, in bytes, that the job has held at a time; told before the job's end, to those only who get
     /// every record.
     PeakMemory(usize),
@@ -75,6 +78,25 @@ pub struct Poll {
     pub memory: usize,
 }
 
+/// What is held at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Holding {
+    /// Bytes of memory that the job holds.
+    pub memory: usize,
+    /// Bytes of the temporary files of all jobs that share them; 0 where nobody counts them.
+    pub temp: u64,
+}
+
+/// Tells how many bytes temporary files take.
+#[derive(Clone)]
+pub struct TempGauge(pub Arc<dyn Fn() -> u64 + Send + Sync>);
+
+impl fmt::Debug for TempGauge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TempGauge")
+    }
+}
+
 /// Why a task failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
@@ -97,6 +119,8 @@ pub struct Observers {
     pub live: Option<broadcast::Sender<Record>>,
     /// How much those that get every record get to know.
     pub detail: Detail,
+    /// Where the size of temporary files is asked for.
+    pub temp: Option<TempGauge>,
 }
 
 /// How much a job tells. What is not told is not measured either.
@@ -105,7 +129,7 @@ pub enum Detail {
     /// What was started, stopped and ended, with its rows and bytes.
     #[default]
     Transitions,
-    /// Also what the operators have counted, how long tasks were busy, and how much memory was held.
+    /// Also what the operators have counted, how long tasks were busy, and how much memory was held when.
     Measures,
     /// Also each poll of a task.
     Polls,

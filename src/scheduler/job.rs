@@ -16,7 +16,7 @@ use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskCo
 use datafusion::physical_plan::ExecutionPlan;
 use futures::{Stream, StreamExt};
 
-use super::event::{Observers, Record, What};
+use super::event::{Holding, Observers, Record, What};
 use super::exchange::{Control, Exchange, Output, Reader, Store};
 use super::inline::Step;
 use super::measure::{JobShape, Measured, operators};
@@ -29,6 +29,9 @@ use crate::graph::{Edge, EdgeId, EdgeReader, Op, Stage, StageId, TaskGraph, Task
 /// budget, and an operator that has used it up says that it can go on at once, but does so only in the next.
 const STEPS_PER_POLL: usize = 16;
 
+/// What a job holds is told so often at most.
+const SAMPLE_MICROS: u64 = 4_000;
+
 /// A job's number in this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId(u64);
@@ -36,6 +39,12 @@ pub struct JobId(u64);
 static JOBS: AtomicU64 = AtomicU64::new(1);
 
 impl JobId {
+    /// A number that no job has.
+    #[cfg(test)]
+    pub(crate) fn of_tests() -> Self {
+        Self(0)
+    }
+
     /// The number.
     pub fn number(self) -> u64 {
         self.0
@@ -77,6 +86,8 @@ pub struct Job {
     observers: Observers,
     /// The memory that all of it holds, if somebody wants to know.
     memory: Option<Arc<Gauge>>,
+    /// When what it holds was last told, in microseconds since it was submitted.
+    sampled: AtomicU64,
     context: Arc<TaskContext>,
     stages: Vec<StageRun>,
     /// By edge. Those of a stage whose rows are kept have one store.
@@ -153,6 +164,7 @@ impl Job {
                 engine,
                 observers,
                 memory,
+                sampled: AtomicU64::new(0),
                 context,
                 stages,
                 exchanges,
@@ -267,6 +279,22 @@ impl Job {
     fn tell(&self, what: impl FnOnce() -> What) {
         if self.observers.any() {
             self.observers.tell(Record { job: self.id, at: self.submitted.elapsed(), what: what() });
+        }
+    }
+
+    /// Tells what the job holds, unless that was told a moment ago. `now`: a time that has been read anyway.
+    fn sample(&self, now: Instant) {
+        let Some(memory) = &self.memory else { return };
+        let at = now.saturating_duration_since(self.submitted);
+        let micros = u64::try_from(at.as_micros()).unwrap_or(u64::MAX);
+        let last = self.sampled.load(Ordering::Relaxed);
+        let is_due = micros.saturating_sub(last) >= SAMPLE_MICROS;
+        let mine =
+            || self.sampled.compare_exchange(last, micros, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        if is_due && mine() {
+            let temp = self.observers.temp.as_ref().map_or(0, |gauge| (gauge.0)());
+            let what = What::Held(Holding { memory: memory.now(), temp });
+            self.observers.tell(Record { job: self.id, at, what });
         }
     }
 

@@ -7,7 +7,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use datafusion::physical_plan::metrics::MetricValue;
 
-use crate::graph::{Edge, EdgeId, EdgeKind, Op, Stage, StageId, TaskGraph, nodes};
+use crate::graph::{Drawing, Edge, EdgeId, EdgeKind, Op, Scan, Stage, StageId, TaskGraph, described, nodes};
 
 /// A job's stages and edges.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct JobShape {
     pub edges: Vec<EdgeShape>,
     /// The stage whose rows are the job's.
     pub root: StageId,
+    /// How its graph is drawn.
+    pub drawing: Drawing,
 }
 
 /// A stage before it runs.
@@ -42,6 +44,8 @@ pub struct EdgeShape {
     pub to: StageId,
     /// Partitions on the reader's side.
     pub partitions: usize,
+    /// What decides where a row goes, as `by …`; `None` if its values do not.
+    pub keys: Option<String>,
 }
 
 /// What a stage has counted.
@@ -54,12 +58,16 @@ pub struct Measured {
 }
 
 /// An operator and what it has counted, over all partitions.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OperatorRun {
     /// Its type.
     pub name: String,
     /// Itself in one line, as EXPLAIN shows it.
     pub text: String,
+    /// Itself in the query's words, as EXPLAIN GRAPH shows it.
+    pub words: String,
+    /// How it reads files, if it does.
+    pub scan: Option<Scan>,
     /// The edge that it stands for, if it does.
     pub edge: Option<EdgeId>,
     /// By name; that of a time ends in `_ns`.
@@ -86,11 +94,13 @@ impl JobShape {
             from: edge.from,
             to: edge.to,
             partitions: edge.output_partitions(),
+            keys: edge.keys(),
         };
         Self {
             stages: graph.stages().iter().map(stage).collect(),
             edges: graph.edges().iter().map(edge).collect(),
             root: graph.root(),
+            drawing: graph.drawing(),
         }
     }
 }
@@ -100,6 +110,8 @@ pub(super) fn operators(plan: &Arc<dyn ExecutionPlan>) -> Vec<OperatorRun> {
     let operator = |plan: &Arc<dyn ExecutionPlan>, edge| OperatorRun {
         name: plan.name().to_string(),
         text: DisplayableExecutionPlan::new(plan.as_ref()).one_line().to_string().trim_end().to_string(),
+        words: described(plan.as_ref()),
+        scan: Scan::of(plan.as_ref()),
         edge,
         metrics: metrics(plan.as_ref()),
     };

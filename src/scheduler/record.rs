@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::event::{Failure, Record, Volume, What, Worker};
+use super::event::{Failure, Holding, Record, Volume, What, Worker};
 use super::job::JobId;
 use super::measure::{EdgeShape, JobShape, OperatorRun, StageShape};
 use super::state::{Outcome, Status, TaskEnd};
-use crate::graph::{EdgeId, EdgeKind, Op, StageId, TaskId};
+use crate::graph::{Drawing, EdgeId, EdgeKind, Op, StageId, TaskId};
 
 /// What is known of a job. All times count from when it was submitted.
 #[derive(Debug, Clone)]
@@ -24,6 +24,10 @@ pub struct JobRun {
     pub edges: Vec<EdgeRun>,
     /// The most memory, in bytes, that all of it has held at a time.
     pub memory_peak: usize,
+    /// What it held when.
+    pub held: Samples,
+    /// How its graph is drawn.
+    pub drawing: Drawing,
     /// When it ended and how; `None` while something of it runs.
     pub end: Option<(Duration, Outcome)>,
 }
@@ -71,6 +75,8 @@ pub struct EdgeRun {
     pub to: StageId,
     /// Partitions on the reader's side.
     pub partitions: usize,
+    /// What decides where a row goes, as `by …`; `None` if its values do not.
+    pub keys: Option<String>,
     /// Bytes of the batches that went to disk.
     pub spilled_bytes: u64,
 }
@@ -108,8 +114,8 @@ impl JobRun {
             tasks: vec![TaskRun::default(); stage.tasks],
         };
         let edge = |edge: &EdgeShape| {
-            let EdgeShape { kind, from, to, partitions } = *edge;
-            EdgeRun { kind, from, to, partitions, spilled_bytes: 0 }
+            let EdgeShape { kind, from, to, partitions, keys } = edge.clone();
+            EdgeRun { kind, from, to, partitions, keys, spilled_bytes: 0 }
         };
         Self {
             job,
@@ -118,6 +124,8 @@ impl JobRun {
             stages: shape.stages.iter().map(stage).collect(),
             edges: shape.edges.iter().map(edge).collect(),
             memory_peak: 0,
+            held: Samples::default(),
+            drawing: shape.drawing.clone(),
             end: None,
         }
     }
@@ -150,6 +158,7 @@ impl JobRun {
                 stage.ended = stage.started.map(|_| at);
             }
             What::Spilled(edge, bytes) => self.edges[edge.index()].spilled_bytes += bytes as u64,
+            What::Held(holding) => self.held.add(at, holding),
             What::PeakMemory(bytes) => self.memory_peak = bytes,
             What::JobEnded(outcome) => self.end = Some((at, outcome)),
         }
@@ -201,6 +210,63 @@ impl StageRun {
     }
 }
 
+/// What was held at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sample {
+    /// Since the job was submitted.
+    pub at: Duration,
+    /// What.
+    pub held: Holding,
+}
+
+/// What was held over time, in so few samples that long runs can be kept: of neighbours the larger values stay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Samples {
+    list: Vec<Sample>,
+    /// So many that are told become one that is kept.
+    per_sample: usize,
+    /// Of these, so many are in the last one.
+    in_last: usize,
+}
+
+impl Default for Samples {
+    fn default() -> Self {
+        Self { list: Vec::new(), per_sample: 1, in_last: 0 }
+    }
+}
+
+impl Samples {
+    /// Samples that are kept; there are half as many at least, once there have been so many.
+    const MAX: usize = 2_048;
+
+    /// By time.
+    pub fn list(&self) -> &[Sample] {
+        &self.list
+    }
+
+    fn add(&mut self, at: Duration, held: Holding) {
+        match self.list.last_mut() {
+            Some(last) if self.in_last < self.per_sample => {
+                *last = larger(*last, Sample { at, held });
+                self.in_last += 1;
+            }
+            Some(_) | None => {
+                self.list.push(Sample { at, held });
+                self.in_last = 1;
+            }
+        }
+        if self.list.len() > Self::MAX {
+            self.list = self.list.chunks(2).filter_map(|pair| pair.iter().copied().reduce(larger)).collect();
+            (self.per_sample, self.in_last) = (self.per_sample * 2, self.per_sample);
+        }
+    }
+}
+
+fn larger(one: Sample, other: Sample) -> Sample {
+    let memory = one.held.memory.max(other.held.memory);
+    Sample { at: other.at, held: Holding { memory, temp: one.held.temp.max(other.held.temp) } }
+}
+
 /// The jobs of a process, or of a part of what it does, in the order in which they were submitted.
 #[derive(Debug, Default)]
 pub struct History {
@@ -221,6 +287,11 @@ impl History {
     /// The jobs.
     pub fn jobs(&self) -> &[JobRun] {
         &self.jobs
+    }
+
+    /// Forgets the jobs until now. What they still do is dropped.
+    pub fn clear(&mut self) {
+        self.jobs.clear();
     }
 
     /// Whether nothing of any job runs any more.

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use super::{Failure, Session, engine, rerun};
 use crate::error::is_out_of_memory;
 use crate::graph::{Drawing, EdgeId, GraphFormat, Notes, StageId};
-use crate::output::counted;
+use crate::output::numbers::{self, bytes, time};
 use crate::plan::lower::lower;
 use crate::scheduler::Results;
 use crate::scheduler::event::Detail;
@@ -84,7 +84,7 @@ fn noted(drawing: Drawing, run: &JobRun) -> String {
     for index in 0..run.edges.len() {
         let edge = EdgeId::new(index);
         let Some(reader) = run.reader(edge) else { continue };
-        notes.add_to_edge(edge, counted_rows(reader.metric("output_rows")));
+        notes.add_to_edge(edge, numbers::rows(reader.metric("output_rows")));
         if run.edges[index].spilled_bytes > 0 {
             notes.add_to_edge(edge, format!("{} spilled", bytes(run.edges[index].spilled_bytes)));
         }
@@ -93,7 +93,7 @@ fn noted(drawing: Drawing, run: &JobRun) -> String {
     format!(
         "{}\n{} in {}, peak memory {}\n",
         drawing.draw(GraphFormat::Text, &notes),
-        counted_rows(run.rows()),
+        numbers::rows(run.rows()),
         time(total),
         bytes(run.memory_peak as u64)
     )
@@ -115,15 +115,14 @@ fn stage_notes(stage: &StageRun) -> Vec<String> {
     };
     let mut lines = vec![format!(
         "{} in {} ({} of work){end}",
-        counted_rows(volume.rows),
+        numbers::rows(volume.rows),
         time(ended.saturating_sub(started)),
         time(volume.busy)
     )];
     lines.extend(skew(stage));
     let (spilled, files) = stage.spilled();
     if spilled > 0 {
-        let files = counted(usize::try_from(files).unwrap_or(usize::MAX), "file");
-        lines.push(format!("spilled {} to {files}", bytes(spilled)));
+        lines.push(format!("spilled {} to {}", bytes(spilled), numbers::count(files, "file")));
     }
     if stage.memory_peak > 0 {
         lines.push(format!("peak memory {}", bytes(stage.memory_peak as u64)));
@@ -142,40 +141,7 @@ fn skew(stage: &StageRun) -> Option<String> {
             time(busy.max),
             time(busy.median),
             rows.min,
-            counted_rows(rows.max)
+            numbers::rows(rows.max)
         )
     })
-}
-
-fn counted_rows(rows: u64) -> String {
-    counted(usize::try_from(rows).unwrap_or(usize::MAX), "row")
-}
-
-/// A time with three digits or so.
-fn time(time: Duration) -> String {
-    let micros = time.as_micros();
-    match micros {
-        0..1_000 => format!("{micros} µs"),
-        1_000..10_000 => format!("{:.2} ms", time.as_secs_f64() * 1e3),
-        10_000..1_000_000 => format!("{:.0} ms", time.as_secs_f64() * 1e3),
-        _ => format!("{:.2} s", time.as_secs_f64()),
-    }
-}
-
-fn bytes(bytes: u64) -> String {
-    bytesize::ByteSize(bytes).display().si().to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_have_the_unit_that_fits() {
-        let shown = |micros| time(Duration::from_micros(micros));
-        assert_eq!(shown(999), "999 µs");
-        assert_eq!(shown(1_500), "1.50 ms");
-        assert_eq!(shown(250_000), "250 ms");
-        assert_eq!(shown(2_340_000), "2.34 s");
-    }
 }

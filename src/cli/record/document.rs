@@ -177,11 +177,6 @@ fn statement<'a>(pages: &'a Pages, entry: &'a Entry) -> Statement<'a> {
         End::Done(Done::Written(rows)) => (None, Some(*rows)),
         End::Done(Done::Effect) | End::Failed(_) | End::Cancelled(_) => (None, None),
     };
-    // A statement that was left behind has all the jobs since.
-    let jobs = match entry.took {
-        Some(_) => &pages.history.jobs()[entry.jobs.clone()],
-        None => &pages.history.jobs()[entry.jobs.start..],
-    };
     Statement {
         script: &entry.script,
         line: entry.line,
@@ -196,7 +191,7 @@ fn statement<'a>(pages: &'a Pages, entry: &'a Entry) -> Statement<'a> {
         duration_us: entry.took.map(micros),
         engine: entry.options.engine.name(),
         threads: entry.options.threads.get(),
-        jobs: jobs.iter().map(|run| job(pages, run, entry.sql.is_none())).collect(),
+        jobs: entry.jobs_of(pages).iter().map(|run| job(pages, run, entry.sql.is_none())).collect(),
     }
 }
 

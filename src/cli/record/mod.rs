@@ -1,6 +1,7 @@
-//! What a run did, statement by statement and task by task: `--record` and `--trace`.
+//! What a run did, statement by statement and task by task: `--record`, `--trace`, `--report`, `.why` and `.report`.
 
 mod document;
+mod ran;
 mod trace;
 
 use std::convert::Infallible;
@@ -20,9 +21,12 @@ use super::secrets::has_secret;
 use crate::config::QueryOptions;
 use crate::error::{Error, Result};
 use crate::frontend::sql::RawStatement;
+use crate::memory::Resources;
+use crate::output::report::why::Why;
+use crate::output::report::{Ran, page};
 use crate::output::staging::Staging;
 use crate::scheduler::event::{Detail, Observers, Record};
-use crate::scheduler::record::History;
+use crate::scheduler::record::{History, JobRun};
 use crate::session::Session;
 
 /// How often records are fetched while a statement runs.
@@ -36,12 +40,20 @@ const SETTLE: Duration = Duration::from_millis(2);
 pub(super) struct Files {
     pub(super) record: Option<PathBuf>,
     pub(super) trace: Option<PathBuf>,
+    pub(super) report: Option<PathBuf>,
+}
+
+impl Files {
+    fn all(&self) -> impl Iterator<Item = &PathBuf> {
+        self.record.iter().chain(&self.trace).chain(&self.report)
+    }
 }
 
 /// Writes down what happens. Copies share what they have.
 #[derive(Clone)]
 pub(super) struct Book {
     files: Files,
+    resources: Arc<Resources>,
     pages: Arc<Mutex<Pages>>,
 }
 
@@ -53,18 +65,26 @@ struct Pages {
     history: History,
     /// `None` if nobody wants it.
     trace: Option<Trace>,
+    /// Whether each statement takes the place of the one before.
+    is_only_last: bool,
     statements: Vec<Entry>,
+    /// Statements that have begun.
+    begun: u64,
     /// What went wrong outside of any statement.
     errors: Vec<String>,
 }
 
 /// A statement.
 struct Entry {
+    /// Which it was of all, from 1.
+    number: u64,
     script: String,
     line: usize,
     /// `None` if it may hold a secret.
     sql: Option<String>,
     options: QueryOptions,
+    /// The most memory that queries may take, in bytes.
+    memory_limit: usize,
     start: Duration,
     took: Option<Duration>,
     end: End,
@@ -81,15 +101,15 @@ enum End {
 }
 
 impl Book {
-    /// A book about what a session does; `None` if nothing is to be written.
+    /// A book about what a session does. Without files it has the last statement only, for those who may ask about it
+    /// (`is_asked`); `None` if nobody does.
     ///
     /// # Errors
     /// A file that cannot be made.
-    pub(super) fn open(files: Files, session: &Session) -> Result<Option<Self>> {
-        for path in files.record.iter().chain(&files.trace) {
-            check(path)?;
-        }
-        if files.record.is_none() && files.trace.is_none() {
+    pub(super) fn open(files: Files, is_asked: bool, session: &Session) -> Result<Option<Self>> {
+        files.all().try_for_each(|path| check(path))?;
+        let is_only_last = files.all().next().is_none();
+        if is_only_last && !is_asked {
             return Ok(None);
         }
         let (every, records) = unbounded_channel();
@@ -103,15 +123,23 @@ impl Book {
             began_at: SystemTime::now(),
             history: History::default(),
             trace: polls.then(|| Trace::new(began)),
+            is_only_last,
             statements: Vec::new(),
+            begun: 0,
             errors: Vec::new(),
         };
-        Ok(Some(Self { files, pages: Arc::new(Mutex::new(pages)) }))
+        let resources = Arc::clone(session.resources());
+        Ok(Some(Self { files, resources, pages: Arc::new(Mutex::new(pages)) }))
     }
 
     /// Nothing below panics half way, so a poisoned lock still guards a sound state.
     fn pages(&self) -> MutexGuard<'_, Pages> {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it has the last statement only.
+    pub(super) fn is_only_last(&self) -> bool {
+        self.files.all().next().is_none()
     }
 
     /// Runs a statement and writes down what comes of it.
@@ -121,19 +149,22 @@ impl Book {
         options: QueryOptions,
         run: impl Future<Output = Result<Done>>,
     ) -> Result<Done> {
-        let entry = self.pages().begin(raw, options);
+        let entry = self.pages().begin(raw, options, self.resources.memory_bytes());
         let end = EntryEnd { book: self, entry };
         let done = tokio::select! {
             done = run => done,
             never = self.fetch() => match never {},
         };
-        self.pages().statements[entry].end = match &done {
+        let ended = match &done {
             Ok(done) => End::Done(*done),
             Err(error @ (Error::Timeout { .. } | Error::BrokenPipe | Error::Interrupted { .. })) => {
                 End::Cancelled(Some(error.to_string()))
             }
             Err(error) => End::Failed(told(error.to_string())),
         };
+        if let Some(entry) = self.pages().statements.iter_mut().find(|known| known.number == entry) {
+            entry.end = ended;
+        }
         drop(end);
         done
     }
@@ -160,31 +191,94 @@ impl Book {
     /// # Errors
     /// A file that cannot be written.
     pub(super) fn close(&self, exit_code: u8) -> Result<()> {
-        let stopped = Instant::now();
-        loop {
-            let mut pages = self.pages();
-            pages.fetch();
-            if pages.history.is_over() || stopped.elapsed() > SETTLE_TIME_MAX {
-                break;
-            }
-            drop(pages);
-            std::thread::sleep(SETTLE);
+        if self.is_only_last() {
+            return Ok(());
         }
-        let mut pages = self.pages();
+        let mut pages = self.settled();
         if let Some(path) = &self.files.record {
             write_whole(path, &document::json(&pages, exit_code)?)?;
         }
         if let (Some(path), Some(trace)) = (&self.files.trace, pages.trace.take()) {
             write_whole(path, &trace.json(&pages.history)?)?;
         }
+        if let Some(path) = &self.files.report {
+            let statements: Vec<_> = pages.statements.iter().map(|entry| ran::ran(&pages, entry)).collect();
+            write_whole(path, page::html(&statements, &pages.errors, pages.began_at).as_bytes())?;
+        }
         Ok(())
+    }
+
+    /// The pages when nothing runs any more, or after a while: what was stopped takes a moment to say so.
+    fn settled(&self) -> MutexGuard<'_, Pages> {
+        let stopped = Instant::now();
+        loop {
+            let mut pages = self.pages();
+            pages.fetch();
+            if pages.history.is_over() || stopped.elapsed() > SETTLE_TIME_MAX {
+                return pages;
+            }
+            drop(pages);
+            std::thread::sleep(SETTLE);
+        }
+    }
+
+    /// The last statement.
+    ///
+    /// # Errors
+    /// There is none yet.
+    fn last(&self) -> Result<Ran> {
+        let pages = self.settled();
+        match pages.statements.last() {
+            Some(entry) => Ok(ran::ran(&pages, entry)),
+            None => {
+                Err(Error::usage_help("no statement was run yet", "run one, then ask why it took its time"))
+            }
+        }
+    }
+
+    /// Why the last statement took its time.
+    ///
+    /// # Errors
+    /// There is none yet.
+    pub(super) fn why(&self) -> Result<String> {
+        Ok(Why::of(&self.last()?).text())
+    }
+
+    /// Writes a page about the last statement, over a file that is there; without a name into a new one. Gives the
+    /// file's name.
+    ///
+    /// # Errors
+    /// There is none yet; a file that cannot be written.
+    pub(super) fn report(&self, path: Option<PathBuf>) -> Result<PathBuf> {
+        let ran = self.last()?;
+        let path = path.unwrap_or_else(free_name);
+        write_whole(&path, page::html(&[ran], &[], SystemTime::now()).as_bytes())?;
+        Ok(path)
+    }
+}
+
+/// `report.html`, or the next such name that no file has.
+fn free_name() -> PathBuf {
+    let names = (2_u32..).map(|number| PathBuf::from(format!("report-{number}.html")));
+    let mut names = std::iter::once(PathBuf::from("report.html")).chain(names);
+    names.find(|name| !name.exists()).unwrap_or_default()
+}
+
+impl Entry {
+    /// Its jobs. A statement that was left behind has all the jobs since.
+    fn jobs_of<'a>(&self, pages: &'a Pages) -> &'a [JobRun] {
+        let jobs = pages.history.jobs();
+        match self.took {
+            Some(_) => jobs.get(self.jobs.clone()).unwrap_or_default(),
+            None => jobs.get(self.jobs.start..).unwrap_or_default(),
+        }
     }
 }
 
 /// Ends a statement's entry, also when the statement is dropped before its end.
 struct EntryEnd<'a> {
     book: &'a Book,
-    entry: usize,
+    entry: u64,
 }
 
 impl Drop for EntryEnd<'_> {
@@ -193,7 +287,10 @@ impl Drop for EntryEnd<'_> {
         pages.fetch();
         let now = pages.began.elapsed();
         let jobs = pages.history.jobs().len();
-        let entry = &mut pages.statements[self.entry];
+        // One that was left behind may be forgotten by now.
+        let Some(entry) = pages.statements.iter_mut().find(|entry| entry.number == self.entry) else {
+            return;
+        };
         entry.took = Some(now.saturating_sub(entry.start));
         entry.jobs.end = jobs;
         if std::thread::panicking() {
@@ -203,22 +300,30 @@ impl Drop for EntryEnd<'_> {
 }
 
 impl Pages {
-    fn begin(&mut self, raw: &RawStatement, options: QueryOptions) -> usize {
+    /// Begins an entry; gives its number.
+    fn begin(&mut self, raw: &RawStatement, options: QueryOptions, memory_limit: usize) -> u64 {
         self.fetch();
+        if self.is_only_last {
+            self.statements.clear();
+            self.history.clear();
+        }
         let place = raw.place();
         let sql = &place.script.text[place.span.clone()];
         let jobs = self.history.jobs().len();
+        self.begun += 1;
         self.statements.push(Entry {
+            number: self.begun,
             script: place.script.name.clone(),
             line: place.script.text[..place.span.start].matches('\n').count() + 1,
             sql: (!has_secret(sql)).then(|| sql.to_string()),
             options,
+            memory_limit,
             start: self.began.elapsed(),
             took: None,
             end: End::Cancelled(None),
             jobs: jobs..jobs,
         });
-        self.statements.len() - 1
+        self.begun
     }
 
     fn fetch(&mut self) {

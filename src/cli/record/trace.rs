@@ -105,6 +105,7 @@ impl Trace {
             | What::Measured(..)
             | What::StageEnded(..)
             | What::Spilled(..)
+            | What::Held(_)
             | What::PeakMemory(_) => {}
         }
     }

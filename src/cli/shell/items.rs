@@ -53,6 +53,11 @@ impl Items {
         Self { items: items.into_iter().map(|(_, item)| item).collect(), failure, depth: 0 }
     }
 
+    /// Whether there are commands among the statements.
+    pub(in crate::cli) fn has_commands(&self) -> bool {
+        self.items.iter().any(|item| matches!(item, Item::Command(_)))
+    }
+
     /// The statements.
     pub(in crate::cli) fn statements(&self) -> impl Iterator<Item = &RawStatement> {
         self.items.iter().filter_map(|item| match item {

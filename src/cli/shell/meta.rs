@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::items::Items;
 use crate::cli::execute::Desk;
+use crate::cli::record::Book;
 use crate::cli::script;
 use crate::error::{Error, Result};
 use crate::output::Format;
@@ -11,6 +12,8 @@ use crate::source::file::looks_like_path;
 
 /// Files that read files that read files: at this depth one of them reads itself.
 const DEPTH_MAX: usize = 16;
+/// Where the SQL stands that commands stand for.
+pub(in crate::cli) const SCRIPT: &str = "<command>";
 /// A name less similar than this was not meant.
 const SIMILARITY_MIN: f64 = 0.5;
 
@@ -33,11 +36,13 @@ enum Kind {
     Lines,
     Timer,
     Output,
+    Why,
+    Report,
     Quit,
 }
 
 /// All commands, in the order of `.help`.
-pub(super) const COMMANDS: [Command; 9] = [
+pub(super) const COMMANDS: [Command; 11] = [
     command(".tables", "\\dt", "", "list tables and views", Kind::Tables),
     command(".schema", "\\d", "[TABLE]", "columns of a table or file; alone: of all", Kind::Schema),
     command(".read", "\\i", "FILE", "run the SQL and the commands in a file", Kind::Read),
@@ -45,6 +50,8 @@ pub(super) const COMMANDS: [Command; 9] = [
     command(".lines", "\\x", "[on|off]", "one value per line (once: end with \\G)", Kind::Lines),
     command(".output", "\\o", "[FILE]", "write results to a file; alone: to the screen", Kind::Output),
     command(".timer", "\\timing", "[on|off]", "say how long each statement takes", Kind::Timer),
+    command(".why", "\\why", "", "say where the time went, and what to try", Kind::Why),
+    command(".report", "\\report", "[FILE]", "write a page about the last statement", Kind::Report),
     command(".help", "\\?", "", "show this", Kind::Help),
     command(".quit", "\\q", "", "leave (also: quit, exit, Ctrl-D)", Kind::Quit),
 ];
@@ -70,6 +77,8 @@ pub(in crate::cli) enum Meta {
     Lines(Option<bool>),
     Timer(Option<bool>),
     Output(Option<PathBuf>),
+    Why,
+    Report(Option<PathBuf>),
     Quit,
 }
 
@@ -131,8 +140,12 @@ impl Meta {
             (Kind::Lines, switch) => Ok(Self::Lines(on_off(name, switch)?)),
             (Kind::Timer, switch) => Ok(Self::Timer(on_off(name, switch)?)),
             (Kind::Output, file) => Ok(Self::Output(file.map(path))),
+            (Kind::Why, None) => Ok(Self::Why),
+            (Kind::Report, file) => Ok(Self::Report(file.map(path))),
             (Kind::Quit, None) => Ok(Self::Quit),
-            (Kind::Tables | Kind::Quit, Some(_)) => Err(Error::usage(format!("{name} takes no argument"))),
+            (Kind::Tables | Kind::Why | Kind::Quit, Some(_)) => {
+                Err(Error::usage(format!("{name} takes no argument")))
+            }
         }
     }
 
@@ -167,9 +180,21 @@ impl Meta {
                 Ok(Act::Say(format!("timer {}", if desk.timer { "on" } else { "off" })))
             }
             Self::Output(file) => desk.output.set_file(file).map(|()| Act::Nothing),
+            Self::Why => Ok(Act::Print(book(desk)?.why()?)),
+            Self::Report(file) => {
+                let file = book(desk)?.report(file)?;
+                Ok(Act::Say(format!("report written to '{}'", file.display())))
+            }
             Self::Quit => Ok(Act::Quit),
         }
     }
+}
+
+/// What is known of the last statement.
+fn book(desk: &Desk) -> Result<&Book> {
+    desk.book
+        .as_ref()
+        .ok_or_else(|| Error::Internal { message: "nothing is known of the last statement".into() })
 }
 
 /// `\pset format csv` has a name of two words.
@@ -200,11 +225,11 @@ pub(super) enum Argument {
 /// What may stand behind a command of this name.
 pub(super) fn argument_of(name: &str) -> Argument {
     match find(name).map(|known| known.kind) {
-        Some(Kind::Read | Kind::Output) => Argument::File,
+        Some(Kind::Read | Kind::Output | Kind::Report) => Argument::File,
         Some(Kind::Schema) => Argument::Table,
         Some(Kind::Mode) => Argument::Format,
         Some(Kind::Lines | Kind::Timer) => Argument::Switch,
-        Some(Kind::Help | Kind::Tables | Kind::Quit) | None => Argument::None,
+        Some(Kind::Help | Kind::Tables | Kind::Why | Kind::Quit) | None => Argument::None,
     }
 }
 
@@ -249,7 +274,7 @@ pub(in crate::cli) fn quoted(text: &str) -> String {
 }
 
 fn sql(text: &str) -> Act {
-    Act::Run(Items::with_commands("<shell>", text))
+    Act::Run(Items::with_commands(SCRIPT, text))
 }
 
 fn read(file: &Path, depth: usize) -> Result<Act> {
@@ -290,6 +315,8 @@ mod tests {
             (".timer", "\\timing"),
             (".output 'x.csv'", "\\o x.csv"),
             (".output", "\\o"),
+            (".why", "\\why"),
+            (".report 'a b.html'", "\\report a b.html"),
             (".help", "\\?"),
             (".quit", "\\q"),
             ("EXIT;", "quit"),

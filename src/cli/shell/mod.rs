@@ -91,7 +91,7 @@ impl Shell {
     fn open(args: Args) -> Result<Self> {
         let output = Output::new(&args)?;
         let session = Arc::new(Session::with_options(&args.session)?);
-        let book = Book::open(args.files.clone(), &session)?;
+        let book = Book::open(args.files.clone(), true, &session)?;
         let workers = supervise::workers(args.session.threads)?;
         let (mut editor, printer) = editor(&args)?;
         let lookup = Lookup::new(Arc::clone(&session), workers.handle().clone());

@@ -7,7 +7,7 @@ use super::words::{counted, list, one_line};
 use crate::graph::{Edge, EdgeExec, EdgeKind, Op, Stage, TaskGraph, Transport};
 
 /// A stage as it is shown.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Card {
     pub(super) stage: usize,
     pub(super) op: Op,
@@ -19,7 +19,7 @@ pub(super) struct Card {
 }
 
 /// A line of a plan.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Row {
     /// Lines that lead from an operator with several inputs to each of them.
     pub(super) rail: String,
@@ -27,7 +27,7 @@ pub(super) struct Row {
 }
 
 /// What a line of a plan says.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum What {
     /// An operator.
     Operator(Operator),
@@ -36,7 +36,7 @@ pub(super) enum What {
 }
 
 /// An edge as it is shown.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Arrow {
     pub(super) from: usize,
     pub(super) to: usize,
@@ -105,25 +105,30 @@ fn rows_of(plan: &dyn ExecutionPlan) -> Vec<Row> {
     rows
 }
 
-impl Arrow {
-    pub(super) fn of(graph: &TaskGraph, edge: &Edge) -> Self {
-        let keys = match edge.partitioning() {
-            Partitioning::Hash(keys, _) if edge.kind == EdgeKind::Shuffle => Some(list(keys.iter().map(sql))),
-            Partitioning::Range(range) if edge.kind == EdgeKind::Range => {
-                Some(order(range.ordering().iter()))
-            }
+impl Edge {
+    /// What decides where a row goes, as `by …`; `None` if its values do not.
+    pub fn keys(&self) -> Option<String> {
+        let keys = match self.partitioning() {
+            Partitioning::Hash(keys, _) if self.kind == EdgeKind::Shuffle => list(keys.iter().map(sql)),
+            Partitioning::Range(range) if self.kind == EdgeKind::Range => order(range.ordering().iter()),
             Partitioning::Hash(..)
             | Partitioning::Range(_)
             | Partitioning::RoundRobinBatch(_)
-            | Partitioning::UnknownPartitioning(_) => None,
+            | Partitioning::UnknownPartitioning(_) => return None,
         };
+        Some(one_line(&format!("by {keys}")))
+    }
+}
+
+impl Arrow {
+    pub(super) fn of(graph: &TaskGraph, edge: &Edge) -> Self {
         let order = edge.ordering.as_ref().map(|keys| order(keys.iter()));
         Self {
             from: edge.from.index(),
             to: edge.to.index(),
             kind: edge.kind,
             partitions: (graph.stage(edge.from).partitions, edge.output_partitions()),
-            keys: keys.map(|keys| one_line(&format!("by {keys}"))),
+            keys: edge.keys(),
             order: order.map(|keys| one_line(&format!("in order of {keys}"))),
             fetch: edge.fetch.map(first),
             transport: edge.transport,

@@ -17,7 +17,8 @@ use std::str::FromStr;
 use super::{EdgeId, StageId, TaskGraph};
 use crate::error::{Error, Result};
 
-use card::{Arrow, Card};
+use card::{Arrow, Card, What};
+use operator::Operator;
 
 /// A form that graphs can be drawn in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,11 +100,18 @@ impl Notes {
     }
 }
 
+/// One node of a plan in the query's words, without its inputs: what is drawn of it, on one line.
+pub fn described(plan: &dyn datafusion::physical_plan::ExecutionPlan) -> String {
+    let Operator { name, detail } = Operator::of(plan);
+    if detail.is_empty() { name } else { format!("{name} {detail}") }
+}
+
 fn lines(notes: Option<&Vec<String>>) -> Vec<String> {
     notes.into_iter().flatten().map(|line| words::one_line(line)).collect()
 }
 
 /// A graph as it is shown in every format.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Picture {
     /// By stage.
     cards: Vec<Card>,
@@ -114,6 +122,7 @@ struct Picture {
 }
 
 /// A graph that is to be drawn, without the plans that it runs.
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Drawing(Picture);
 
 impl TaskGraph {
@@ -138,19 +147,52 @@ impl TaskGraph {
 }
 
 impl Drawing {
-    /// Draws it with what is known of its stages and edges. Ends with a line break.
-    pub fn draw(mut self, format: GraphFormat, notes: &Notes) -> String {
-        let picture = &mut self.0;
-        for card in &mut picture.cards {
+    /// Draws it as SVG for a page that has the style [`Drawing::svg_css`]. Its stages are groups that say their numbers
+    /// in `data-stage`. Nothing in it can end the element, whatever names and literals hold.
+    pub fn draw_inline(mut self, notes: &Notes) -> String {
+        self.note(notes);
+        svg::draw_inline(&self.0)
+    }
+
+    /// The style of all drawings that are parts of a page.
+    pub fn svg_css() -> String {
+        svg::inline_css()
+    }
+
+    /// Leaves out what operators and edges say of names and values, where that is to be withheld.
+    pub fn withhold(&mut self, is_secret: impl Fn(&str) -> bool) {
+        for row in self.0.cards.iter_mut().flat_map(|card| &mut card.rows) {
+            if let What::Operator(operator) = &mut row.what
+                && is_secret(&operator.detail)
+            {
+                operator.detail = String::new();
+            }
+        }
+        for arrow in &mut self.0.arrows {
+            for text in [&mut arrow.keys, &mut arrow.order] {
+                if text.as_deref().is_some_and(&is_secret) {
+                    *text = None;
+                }
+            }
+        }
+    }
+
+    fn note(&mut self, notes: &Notes) {
+        for card in &mut self.0.cards {
             card.notes = notes.of_stage(StageId::new(card.stage));
         }
-        for (edge, arrow) in picture.arrows.iter_mut().enumerate() {
+        for (edge, arrow) in self.0.arrows.iter_mut().enumerate() {
             arrow.notes = notes.of_edge(EdgeId::new(edge));
         }
+    }
+
+    /// Draws it with what is known of its stages and edges. Ends with a line break.
+    pub fn draw(mut self, format: GraphFormat, notes: &Notes) -> String {
+        self.note(notes);
         match format {
-            GraphFormat::Text => text::draw(picture),
-            GraphFormat::Dot => dot::draw(picture),
-            GraphFormat::Svg => svg::draw(picture),
+            GraphFormat::Text => text::draw(&self.0),
+            GraphFormat::Dot => dot::draw(&self.0),
+            GraphFormat::Svg => svg::draw(&self.0),
         }
     }
 }

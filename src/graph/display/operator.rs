@@ -3,8 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+use datafusion::datasource::file_format::parquet::ParquetSink;
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::FileScanConfig;
+use datafusion::datasource::physical_plan::{FileScanConfig, FileSink};
 use datafusion::datasource::sink::DataSinkExec;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_expr::expressions::{Column, DynamicFilterPhysicalExpr};
@@ -17,6 +18,8 @@ use datafusion::physical_plan::joins::utils::JoinFilter;
 use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
 use datafusion::physical_plan::limit::{GlobalLimitExec, LocalLimitExec};
 use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::recursive_query::RecursiveQueryExec;
+use datafusion::physical_plan::scalar_subquery::ScalarSubqueryExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, WindowExpr};
@@ -37,6 +40,7 @@ impl Operator {
     pub(super) fn of(plan: &dyn ExecutionPlan) -> Self {
         let known =
             row_wise(plan).or_else(|| joining(plan)).or_else(|| gathering(plan)).or_else(|| ends(plan));
+        let known = known.or_else(|| nesting(plan));
         let (name, detail) = known.unwrap_or_else(|| in_its_own_words(plan));
         Self { name: one_line(&name), detail: one_line(&detail) }
     }
@@ -243,15 +247,41 @@ fn file_names(files: &FileScanConfig) -> String {
     }
 }
 
-/// What a sink says of its target.
+/// What a sink says of its target. Of a path the last part is shown: while it is being written, a file is elsewhere.
 fn written(sink: &DataSinkExec) -> String {
     let text = shown(sink.sink(), DisplayFormatType::TreeRender);
     let value = |key: &str| text.lines().find_map(|line| line.trim().strip_prefix(key)).map(str::trim);
-    let parts: Vec<_> = value("file=").into_iter().chain(value("format:")).collect();
+    let (path, format) = match sink.sink().downcast_ref::<ParquetSink>() {
+        // It says nothing of itself.
+        Some(parquet) => (Some(parquet.config().original_url.as_str()), Some("parquet")),
+        None => (value("file="), value("format:")),
+    };
+    let name = |path: &str| match path.trim_end_matches('/').rsplit_once('/') {
+        Some((_, name)) => format!("{name}{}", if path.ends_with('/') { "/" } else { "" }),
+        None => path.to_string(),
+    };
+    let parts: Vec<_> = path.map(name).into_iter().chain(format.map(str::to_string)).collect();
     match parts.as_slice() {
-        [] => "a table in memory".to_string(),
+        [] => "into a table in memory".to_string(),
         parts => parts.join(", "),
     }
+}
+
+/// Operators that run several queries.
+fn nesting(plan: &dyn ExecutionPlan) -> Line {
+    if let Some(scalar) = plan.downcast_ref::<ScalarSubqueryExec>() {
+        let subqueries = match scalar.subqueries().len() {
+            1 => "the scalar subquery that runs".to_string(),
+            several => format!("{several} scalar subqueries that run"),
+        };
+        return line("ScalarSubquery", format!("the query, behind it {subqueries} first"));
+    }
+    let recursive = plan.downcast_ref::<RecursiveQueryExec>()?;
+    let union = if recursive.is_distinct() { "union" } else { "union all" };
+    line(
+        "RecursiveQuery",
+        format!("{}, {union}: the first rows, then the step that repeats", recursive.name()),
+    )
 }
 
 #[cfg(test)]

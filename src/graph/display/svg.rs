@@ -30,10 +30,41 @@ const LABEL_PADDING: f64 = 8.0;
 const LABEL_CELLS_MAX: usize = 36;
 /// Lines of a label.
 const LABEL_LINES_MAX: usize = 6;
+/// The class of drawings in a page.
+const INLINE_CLASS: &str = "task-graph";
 /// The length of the tip of an arrow.
 const TIP: f64 = 8.0;
 
+/// A file of its own.
 pub(super) fn draw(picture: &Picture) -> String {
+    drawn(picture, false)
+}
+
+/// A part of a page, whose style [`inline_css`] is; its stages say their numbers in `data-stage`.
+pub(super) fn draw_inline(picture: &Picture) -> String {
+    drawn(picture, true)
+}
+
+/// The style of all drawings in a page, which says nothing about the rest of it.
+pub(super) fn inline_css() -> String {
+    style::CSS.lines().map(scoped).collect()
+}
+
+/// A line of the style with its selectors below the class of drawings.
+fn scoped(line: &str) -> String {
+    if line.starts_with('@') || line == "}" {
+        return format!("{line}\n");
+    }
+    let rules = line.split_inclusive('}').filter_map(|rule| rule.split_once('{'));
+    let rules = rules.map(|(selectors, rest)| {
+        let selectors: Vec<_> =
+            selectors.split(',').map(|selector| format!(".{INLINE_CLASS} {}", selector.trim())).collect();
+        format!("{} {{{rest}\n", selectors.join(", "))
+    });
+    rules.collect()
+}
+
+fn drawn(picture: &Picture, is_inline: bool) -> String {
     let bodies: Vec<_> = picture.cards.iter().map(|card| Body::of(card, &picture.arrows)).collect();
     let labels: Vec<_> = picture.arrows.iter().map(Label::of).collect();
     let edges = picture.arrows.iter().zip(&labels).map(|(arrow, label)| (arrow.from, arrow.to, label.size));
@@ -45,7 +76,7 @@ pub(super) fn draw(picture: &Picture) -> String {
         width: layout.size.width.max(title_width) + 2.0 * MARGIN,
         height: layout.size.height + TITLE_HEIGHT + 2.0 * MARGIN,
     };
-    let mut svg = Svg::default();
+    let mut svg = Svg { text: String::new(), is_inline };
     svg.open(size, &picture.title);
     svg.line(format_args!("<g transform=\"translate({MARGIN} {})\">", MARGIN + TITLE_HEIGHT));
     for (arrow, points) in picture.arrows.iter().zip(&layout.lines) {
@@ -120,9 +151,10 @@ fn class(op: Op) -> &'static str {
 }
 
 /// The text of a picture so far. Writing to it does not fail.
-#[derive(Default)]
 struct Svg {
     text: String,
+    /// Whether it is a part of a page.
+    is_inline: bool,
 }
 
 impl Svg {
@@ -132,12 +164,15 @@ impl Svg {
 
     fn open(&mut self, size: Size, title: &str) {
         let (width, height) = (size.width.ceil(), size.height.ceil());
+        let class = if self.is_inline { format!("class=\"{INLINE_CLASS}\" ") } else { String::new() };
         self.line(format_args!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
+            "<svg {class}xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
              viewBox=\"0 0 {width} {height}\" role=\"img\">"
         ));
         self.line(format_args!("<title>Task graph: {}</title>", escaped(title)));
-        self.line(format_args!("<style>\n{}</style>", style::CSS));
+        if !self.is_inline {
+            self.line(format_args!("<style>\n{}</style>", style::CSS));
+        }
         self.line(format_args!("<rect class=\"page\" width=\"{width}\" height=\"{height}\"/>"));
         self.text_at(Point { x: MARGIN, y: MARGIN + 14.0 }, "title", title);
     }

@@ -117,6 +117,7 @@ fn turn(
     if let Some(began) = began {
         let took = began.elapsed();
         *busy += took;
+        job.sample(began + took);
         if job.observers.polls() {
             let memory = job.memory.as_ref().map_or(0, |memory| memory.now());
             let poll = event::Poll { took, rows: tally.rows(), memory };

@@ -38,7 +38,7 @@ struct Watched {
 
 fn submit(graph: TaskGraph, engine: Engine, context: TaskContext) -> Watched {
     let (every, records) = mpsc::unbounded_channel();
-    let observers = Observers { every: vec![every], detail: Detail::Measures, live: None };
+    let observers = Observers { every: vec![every], detail: Detail::Measures, ..Observers::default() };
     let options = JobOptions { engine, results: Results::Gathered, observers };
     Watched { job: Job::submit(graph, Arc::new(context), options), records }
 }
@@ -65,7 +65,7 @@ impl Watched {
             let record = in_time(self.records.recv()).await.expect("a job that ends says so");
             match record.what {
                 // What is measured is different each time.
-                What::Submitted(..) | What::Measured(..) | What::PeakMemory(_) => {}
+                What::Submitted(..) | What::Measured(..) | What::Held(_) | What::PeakMemory(_) => {}
                 What::TaskEnded(task, end, volume) => {
                     all.push(What::TaskEnded(task, end, Volume { busy: Duration::ZERO, ..volume }));
                 }

@@ -15,6 +15,7 @@ mod peak;
 mod pruned;
 mod quotes;
 mod record;
+mod report;
 mod streaming;
 
 use std::ffi::OsStr;

@@ -106,3 +106,35 @@ fn a_command_needs_the_start_of_a_statement() {
     let screen = shell.line("select 5 as five;");
     assert!(screen.contains("five\n5\n1 row"), "{screen}");
 }
+
+#[test]
+fn why_and_report_are_about_the_last_statement() {
+    let room = Room::new();
+    let mut shell = room.shell();
+    let screen = shell.line(".why");
+    assert!(screen.contains("error: no statement was run yet"), "{screen}");
+    shell.line("select value % 7 as k, count(*) as n from generate_series(1, 100000) group by 1;");
+    let screen = shell.line("\\why");
+    assert!(screen.contains(" in all: ") && screen.contains("slowest operator"), "{screen}");
+    let screen = shell.line("\\report");
+    assert!(screen.contains("report written to 'report.html'"), "{screen}");
+    shell.line("select nope;");
+    let screen = shell.line(".why");
+    assert!(screen.contains("it failed before anything of it ran: column 'nope' does not exist"), "{screen}");
+    let screen = shell.line(".report");
+    assert!(screen.contains("report written to 'report-2.html'"), "{screen}");
+    let (first, second) = (room.read("report.html"), room.read("report-2.html"));
+    assert!(first.contains("value % 7") && !first.contains("nope"), "{first}");
+    assert!(second.contains("nope") && !second.contains("value % 7"), "{second}");
+}
+
+#[test]
+fn why_does_not_ask_about_what_a_command_ran() {
+    let room = Room::new();
+    let mut shell = room.shell();
+    shell.line("select value % 7 as k, count(*) as n from generate_series(1, 100000) group by 1;");
+    shell.line(".tables");
+    let screen = shell.line(".report last.html");
+    assert!(screen.contains("report written to 'last.html'"), "{screen}");
+    assert!(room.read("last.html").contains("value % 7"));
+}

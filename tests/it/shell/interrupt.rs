@@ -91,3 +91,13 @@ fn what_was_signalled_before_a_query_does_not_stop_it() {
     let screen = shell.line("select 1 as ran;");
     assert!(screen.contains("│ ran │"), "{screen}");
 }
+
+#[test]
+fn a_stopped_query_can_be_asked_about() {
+    let room = Room::new();
+    let mut shell = room.shell();
+    interrupt(&mut shell, ENDLESS);
+    let screen = shell.line("\\why");
+    assert!(screen.contains("it did not come to its end: the statement was stopped"), "{screen}");
+    assert!(screen.contains("slowest operator") || screen.contains("pairs of rows"), "{screen}");
+}

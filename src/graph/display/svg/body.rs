@@ -77,7 +77,10 @@ impl Body {
     }
 
     pub(super) fn draw(&self, place: Rect, svg: &mut Svg) {
-        svg.line(format_args!("<g class=\"{}\">", class(self.op)));
+        match svg.is_inline {
+            true => svg.line(format_args!("<g class=\"{}\" data-stage=\"{}\">", class(self.op), self.stage)),
+            false => svg.line(format_args!("<g class=\"{}\">", class(self.op))),
+        }
         svg.rect(place, "card", CORNER);
         self.draw_band(place, svg);
         let (x, mut y) = (place.x + PADDING, place.y + BAND + PADDING / 2.0);
