@@ -34,6 +34,23 @@ pub fn chosen_temp_dir() -> Option<PathBuf> {
     env::var_os("QUERY_TEMP_DIR").filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
+/// When to show how far queries are, `QUERY_PROGRESS`, as it is written; `--progress` beats it.
+pub fn progress() -> Option<String> {
+    text("QUERY_PROGRESS")
+}
+
+/// Whether a terminal shows more than ASCII, as `LC_ALL`, `LC_CTYPE` and `LANG` have it.
+pub fn is_utf8() -> bool {
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(text).unwrap_or_default();
+    let locale = locale.to_ascii_lowercase();
+    locale.contains("utf-8") || locale.contains("utf8")
+}
+
+/// Whether the terminal can do nothing but write one line after the other (`TERM`).
+pub fn is_dumb() -> bool {
+    env::var_os("TERM").is_none_or(|term| term == "dumb" || term.is_empty())
+}
+
 /// The system's folder for temporary files (`TMPDIR`).
 pub fn temp_dir() -> PathBuf {
     env::temp_dir()
@@ -90,12 +107,20 @@ pub struct QueryOptions {
     pub threads: NonZeroUsize,
     /// What the engine `inline` chooses the order of tasks by.
     pub seed: u64,
+    /// When the command line shows how far a statement is.
+    pub progress: ProgressChoice,
 }
 
 impl Default for QueryOptions {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        Self { max_row_bytes: Bytes(64 << 20), engine: EngineKind::Local, threads, seed: 0 }
+        Self {
+            max_row_bytes: Bytes(64 << 20),
+            engine: EngineKind::Local,
+            threads,
+            seed: 0,
+            progress: ProgressChoice::Auto,
+        }
     }
 }
 
@@ -123,6 +148,7 @@ impl ExtensionOptions for QueryOptions {
             "engine" => self.engine = value.parse()?,
             "threads" => self.threads = number(key, value)?,
             "seed" => self.seed = number(key, value)?,
+            "progress" => self.progress = value.parse()?,
             _ => return Err(config_datafusion_err!("there is no setting '{}.{key}'", Self::PREFIX)),
         }
         Ok(())
@@ -148,6 +174,11 @@ impl ExtensionOptions for QueryOptions {
             ),
             entry("threads", self.threads.to_string(), "worker threads of the engine local"),
             entry("seed", self.seed.to_string(), "what the engine inline chooses the order of tasks by"),
+            entry(
+                "progress",
+                self.progress.to_string(),
+                "when the command line shows how far a statement is: auto (on a terminal), on or off",
+            ),
         ]
     }
 }
@@ -197,6 +228,47 @@ impl FromStr for EngineKind {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let named = Self::ALL.into_iter().find(|engine| engine.name().eq_ignore_ascii_case(text.trim()));
         named.ok_or_else(|| config_datafusion_err!("'{text}' is no engine: local, inline or stock"))
+    }
+}
+
+/// When to show how far statements are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ProgressChoice {
+    /// On terminals.
+    #[default]
+    Auto,
+    /// Also where there is no terminal, as lines now and then.
+    On,
+    /// Never.
+    Off,
+}
+
+impl ProgressChoice {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Auto, Self::On, Self::Off];
+
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::On => "on",
+            Self::Off => "off",
+        }
+    }
+}
+
+impl fmt::Display for ProgressChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for ProgressChoice {
+    type Err = DataFusionError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let named = Self::ALL.into_iter().find(|choice| choice.name().eq_ignore_ascii_case(text.trim()));
+        named.ok_or_else(|| config_datafusion_err!("'{text}' does not say when: auto, on or off"))
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::StreamExt;
 
 use super::output::Output;
+use super::progress::{self, Progress};
 use super::record::Book;
 use super::shell::items::{Item, Items};
 use super::shell::meta::{Act, Meta};
@@ -29,6 +30,7 @@ pub(super) struct Desk {
     pub(super) timeout: Option<Duration>,
     /// Where what happens is written down, if anybody wants it.
     pub(super) book: Option<Book>,
+    pub(super) progress: Progress,
     /// Whether somebody reads along: then each result is followed by its count.
     pub(super) is_shell: bool,
 }
@@ -73,11 +75,18 @@ impl Desk {
                     count += batch.num_rows();
                     results.writer.write(&batch)?;
                 }
+                progress::done();
                 results.finish()?;
                 Ok(Done::Rows(count))
             }
-            Outcome::Written(rows) => Ok(Done::Written(rows)),
-            Outcome::Done => Ok(Done::Effect),
+            Outcome::Written(rows) => {
+                progress::done();
+                Ok(Done::Written(rows))
+            }
+            Outcome::Done => {
+                progress::done();
+                Ok(Done::Effect)
+            }
         }
     }
 

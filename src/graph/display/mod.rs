@@ -140,17 +140,32 @@ impl TaskGraph {
 impl Drawing {
     /// Draws it with what is known of its stages and edges. Ends with a line break.
     pub fn draw(mut self, format: GraphFormat, notes: &Notes) -> String {
-        let picture = &mut self.0;
-        for card in &mut picture.cards {
+        self.note(notes);
+        match format {
+            GraphFormat::Text => text::draw(&self.0),
+            GraphFormat::Dot => dot::draw(&self.0),
+            GraphFormat::Svg => svg::draw(&self.0),
+        }
+    }
+
+    /// Draws it as text in so many lines at most: all of it if it fits, else without operators, else a line for each
+    /// stage, else for some of them: rather for those that are live. May be called again with other notes.
+    pub fn lines(
+        &mut self,
+        notes: &Notes,
+        lines_max: usize,
+        is_live: impl Fn(StageId) -> bool,
+    ) -> Vec<String> {
+        self.note(notes);
+        text::lines(&self.0, lines_max, |card| is_live(StageId::new(card.stage)))
+    }
+
+    fn note(&mut self, notes: &Notes) {
+        for card in &mut self.0.cards {
             card.notes = notes.of_stage(StageId::new(card.stage));
         }
-        for (edge, arrow) in picture.arrows.iter_mut().enumerate() {
+        for (edge, arrow) in self.0.arrows.iter_mut().enumerate() {
             arrow.notes = notes.of_edge(EdgeId::new(edge));
-        }
-        match format {
-            GraphFormat::Text => text::draw(picture),
-            GraphFormat::Dot => dot::draw(picture),
-            GraphFormat::Svg => svg::draw(picture),
         }
     }
 }

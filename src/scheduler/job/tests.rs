@@ -38,7 +38,7 @@ struct Watched {
 
 fn submit(graph: TaskGraph, engine: Engine, context: TaskContext) -> Watched {
     let (every, records) = mpsc::unbounded_channel();
-    let observers = Observers { every: vec![every], detail: Detail::Measures, live: None };
+    let observers = Observers { every: vec![every], detail: Detail::Measures, ..Observers::default() };
     let options = JobOptions { engine, results: Results::Gathered, observers };
     Watched { job: Job::submit(graph, Arc::new(context), options), records }
 }
