@@ -11,6 +11,7 @@ mod fixtures;
 mod graph;
 mod shell;
 mod frame;
+mod progress;
 mod slt;
 mod summarize;
 mod tidy;

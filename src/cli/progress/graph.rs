@@ -70,9 +70,11 @@ mod tests {
 
     #[test]
     fn a_stage_says_what_it_has_done() {
-        let stage = StageProgress { status: Status::Running, rows_read: 1_500_000, rows: 20, spilled_bytes: 0 };
+        let stage =
+            StageProgress { status: Status::Running, rows_read: 1_500_000, rows: 20, spilled_bytes: 0 };
         assert_eq!(note(&stage), "running, 1.50M rows read, 20 given");
-        let stage = StageProgress { status: Status::Waiting, rows_read: 0, rows: 0, spilled_bytes: 5_000_000 };
+        let stage =
+            StageProgress { status: Status::Waiting, rows_read: 0, rows: 0, spilled_bytes: 5_000_000 };
         assert_eq!(note(&stage), "waiting, 5.0 MB spilled");
     }
 

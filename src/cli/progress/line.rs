@@ -97,7 +97,8 @@ impl Shown {
         let used = cells(&parts);
         let mut line = Line { text: String::new(), cells: used.min(style.width) };
         for (at, (part, text)) in parts.iter().enumerate() {
-            let text = if used > style.width { text.chars().take(style.width).collect() } else { text.clone() };
+            let text =
+                if used > style.width { text.chars().take(style.width).collect() } else { text.clone() };
             line.text.push_str(if at > 0 { GAP } else { "" });
             match part {
                 Part::Hint if style.colours => line.text.push_str(&format!("{DIM}{text}{PLAIN}")),

@@ -275,7 +275,11 @@ impl Shell {
             }
         };
         let ended = self.supervisor.block_on(supervise(work, &mut self.signals, &stop, say, || PATIENCE));
-        self.typed.append(showing.finish());
+        let typed = showing.finish();
+        // Ctrl-C takes with it what was typed before it, as the terminal does.
+        if !matches!(ended, Ended::Stopped { .. }) {
+            self.typed.append(typed);
+        }
         if let Some(helper) = self.editor.helper() {
             helper.lookup.forget();
         }

@@ -1,7 +1,7 @@
 //! How much of a job is done, as a pure function of what its stages have read and given.
 //!
-//! Work is counted in rows: those that scans read, weighted by how much there is to a row, those that stages read
-//! from each other, and those of the result. What scans have to read is known when the job begins. How many rows
+//! Work is counted in rows: those that scans read, those that stages read from each other, and those of the result,
+//! each weighted by what is done to it. What scans have to read is known when the job begins. How many rows
 //! a stage will give is not: it is taken from how many it has given for what it has read, and from a guess before
 //! that. A stage that gives nothing before it has read all (an aggregation, a sort) is held to its guess until then, so
 //! that the end of the scans is not taken for the end of the job.
@@ -10,8 +10,6 @@
 const FRACTION_MAX: f64 = 0.99;
 /// How much of its input a stage has to have read until what it gave says all about what it will give.
 const INPUT_TOLD: f64 = 0.1;
-/// The work of a row that goes from a stage to another, or into the result.
-const EDGE_ROW: f64 = 1.0;
 
 /// What is known of a job before it runs.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +31,8 @@ pub(super) struct StageOutline {
     pub(super) ratio: f64,
     /// The rows that it gives at most.
     pub(super) rows_max: Option<f64>,
+    /// The work of each row that it gives.
+    pub(super) given_work: f64,
 }
 
 /// Something that a stage reads.
@@ -40,8 +40,8 @@ pub(super) struct StageOutline {
 pub(super) enum Source {
     /// A scan of so many rows, if that is known, each of them so much work.
     Scan { rows: Option<f64>, row_work: f64 },
-    /// The rows of another stage.
-    Stage(usize),
+    /// The rows of another stage, each of them so much work.
+    Stage { from: usize, row_work: f64 },
 }
 
 /// How far a stage is.
@@ -115,9 +115,10 @@ impl Outline {
                         knows |= seen.status != Phase::Skipped;
                         (rows, read.clamp(0.0, 1.0), row_work)
                     }
-                    Source::Stage(from) => {
+                    Source::Stage { from, row_work } => {
                         let rows = gives.get(from).copied().unwrap_or(0.0).max(read);
-                        (rows, if rows > 0.0 { read / rows } else { 0.0 }, EDGE_ROW)
+                        let given_work = self.stages.get(from).map_or(0.0, |stage| stage.given_work);
+                        (rows, if rows > 0.0 { read / rows } else { 0.0 }, row_work + given_work)
                     }
                 };
                 last = Last { rows, fraction };
@@ -130,8 +131,8 @@ impl Outline {
             }
             gives.push(stage.gives(seen, last));
         }
-        let root = seen.get(self.root)?;
-        work.add(root.given * EDGE_ROW, gives.get(self.root)? * EDGE_ROW);
+        let (root, seen) = self.stages.get(self.root).zip(seen.get(self.root))?;
+        work.add(seen.given * root.given_work, gives.get(self.root)? * root.given_work);
         (knows && work.total > 0.0).then(|| work.done / work.total)
     }
 }
@@ -171,8 +172,12 @@ mod tests {
         Source::Scan { rows: Some(rows), row_work: 1.0 }
     }
 
+    fn of_stage(from: usize) -> Source {
+        Source::Stage { from, row_work: 0.0 }
+    }
+
     fn stage(sources: Vec<Source>, holds: bool, ratio: f64) -> StageOutline {
-        StageOutline { sources, holds, ratio, rows_max: None }
+        StageOutline { sources, holds, ratio, rows_max: None, given_work: 1.0 }
     }
 
     fn open(read: &[f64], given: f64) -> Seen {
@@ -218,10 +223,7 @@ mod tests {
 
     #[test]
     fn nothing_goes_back_when_a_guess_was_wrong() {
-        let stages = vec![
-            stage(vec![scan(1000.0)], true, 0.1),
-            stage(vec![Source::Stage(0)], true, 0.1),
-        ];
+        let stages = vec![stage(vec![scan(1000.0)], true, 0.1), stage(vec![of_stage(0)], true, 0.1)];
         // The aggregation has a group for each row.
         let readings = [
             vec![open(&[1.0], 0.0), open(&[0.0], 0.0)],
@@ -245,7 +247,7 @@ mod tests {
     #[test]
     fn a_stage_that_was_stopped_has_nothing_left_to_do() {
         let stages =
-            vec![stage(vec![scan(1000.0)], false, 1.0), stage(vec![scan(10.0), Source::Stage(0)], false, 1.0)];
+            vec![stage(vec![scan(1000.0)], false, 1.0), stage(vec![scan(10.0), of_stage(0)], false, 1.0)];
         let readings = [
             vec![open(&[0.1], 100.0), open(&[0.5, 100.0], 100.0)],
             vec![over(&[0.1], 100.0), open(&[0.5, 100.0], 100.0)],
@@ -265,10 +267,8 @@ mod tests {
     /// A join: a small build side, then a probe side of which few rows match.
     #[test]
     fn the_rows_of_a_join_are_those_of_its_probe_side() {
-        let stages = vec![
-            stage(vec![scan(100.0)], false, 1.0),
-            stage(vec![Source::Stage(0), scan(1000.0)], false, 1.0),
-        ];
+        let stages =
+            vec![stage(vec![scan(100.0)], false, 1.0), stage(vec![of_stage(0), scan(1000.0)], false, 1.0)];
         let readings = [
             vec![over(&[1.0], 100.0), open(&[100.0, 0.0], 0.0)],
             vec![over(&[1.0], 100.0), open(&[100.0, 0.5], 5.0)],

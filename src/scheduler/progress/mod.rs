@@ -127,9 +127,8 @@ impl Watch {
     }
 
     pub(super) fn draw(&self, notes: &Notes, lines_max: usize, statuses: &[Status]) -> Vec<String> {
-        let is_live = |stage: StageId| {
-            matches!(statuses.get(stage.index()), Some(Status::Running | Status::Stopping))
-        };
+        let is_live =
+            |stage: StageId| matches!(statuses.get(stage.index()), Some(Status::Running | Status::Stopping));
         let Some(drawing) = &self.drawing else { return Vec::new() };
         drawing.lock().unwrap_or_else(PoisonError::into_inner).lines(notes, lines_max, is_live)
     }
