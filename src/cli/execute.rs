@@ -75,16 +75,16 @@ impl Desk {
                     count += batch.num_rows();
                     results.writer.write(&batch)?;
                 }
-                progress::done();
+                shown_whole(stop);
                 results.finish()?;
                 Ok(Done::Rows(count))
             }
             Outcome::Written(rows) => {
-                progress::done();
+                shown_whole(stop);
                 Ok(Done::Written(rows))
             }
             Outcome::Done => {
-                progress::done();
+                shown_whole(stop);
                 Ok(Done::Effect)
             }
         }
@@ -115,6 +115,13 @@ impl Desk {
             None if self.output.format() == Format::Table && !as_lines => None,
             None => Some(count),
         }
+    }
+}
+
+/// Says that all of a statement is done, unless it was stopped: then what is shown is another one's.
+fn shown_whole(stop: &Stop) {
+    if !stop.is_set() {
+        progress::done();
     }
 }
 

@@ -41,6 +41,12 @@ impl JobId {
     pub fn number(self) -> u64 {
         self.0
     }
+
+    /// A number that no job has to have.
+    #[cfg(test)]
+    pub(crate) fn of_test(number: u64) -> Self {
+        Self(number)
+    }
 }
 
 impl fmt::Display for JobId {

@@ -54,3 +54,37 @@ impl Whole {
         self.jobs.values().map(|job| job.spilled_bytes).sum()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reading(job: u64, fraction: Option<f64>, is_finished: bool) -> Progress {
+        let job = JobId::of_test(job);
+        Progress { job, fraction, rows_read: 10, spilled_bytes: 1, stages: Vec::new(), is_finished }
+    }
+
+    #[test]
+    fn a_second_job_begins_where_the_first_was_left() {
+        let mut whole = Whole::default();
+        assert_eq!(whole.take(Vec::new()), None);
+        assert_eq!(whole.take(vec![reading(1, Some(0.5), false)]), Some(0.5));
+        let both = |fraction| vec![reading(1, Some(1.0), true), reading(2, Some(fraction), false)];
+        assert_eq!(whole.take(both(0.0)), Some(0.5));
+        assert_eq!(whole.take(both(0.5)), Some(0.75));
+        // The first one is gone.
+        assert_eq!(whole.take(vec![reading(2, Some(0.8), false)]), Some(0.9));
+        assert_eq!((whole.rows(), whole.spilled_bytes()), (20, 2));
+        assert_eq!(whole.take(vec![reading(2, Some(1.0), true)]), Some(FRACTION_MAX));
+    }
+
+    #[test]
+    fn what_was_said_stays_where_nothing_new_is_known() {
+        let mut whole = Whole::default();
+        assert_eq!(whole.take(vec![reading(1, None, false)]), None);
+        assert!(whole.current().is_some());
+        assert_eq!(whole.take(vec![reading(2, Some(0.4), false)]), Some(0.4));
+        assert_eq!(whole.take(Vec::new()), Some(0.4));
+        assert_eq!(whole.take(vec![reading(3, None, false)]), Some(0.4));
+    }
+}
