@@ -86,7 +86,6 @@ fn scans_of_all_kinds_move_on_and_never_back() {
             let readings = readings(&session, &running, &sql, usize::MAX).await;
             let fractions = fractions(&readings);
             assert!(fractions.is_sorted(), "{name}: {fractions:?}");
-            assert!(fractions[0] < 0.6, "{name}: {fractions:?}");
             for reading in &readings {
                 assert_eq!(reading.fraction == Some(1.0), reading.is_finished, "{name}: {reading:?}");
             }
@@ -96,7 +95,7 @@ fn scans_of_all_kinds_move_on_and_never_back() {
             // Text is read ahead in large pieces; the others move with their rows.
             if matches!(name, "t.parquet" | "") {
                 let steps = fractions.windows(2).filter(|pair| pair[1] > pair[0]).count();
-                assert!(steps > 10, "{name}: {fractions:?}");
+                assert!(fractions[0] < 0.3 && steps > 10, "{name}: {fractions:?}");
             }
         }
     });

@@ -56,6 +56,11 @@ impl Typed {
         String::from_utf8_lossy(&self.bytes).into_owned()
     }
 
+    /// A text that was typed before, and whether Ctrl-D came behind it.
+    pub(in crate::cli) fn of(text: &str, is_end: bool) -> Self {
+        Self { bytes: text.into(), is_end, ..Self::default() }
+    }
+
     /// Appends what was typed later.
     pub(in crate::cli) fn append(&mut self, later: Self) {
         if !self.is_end {

@@ -200,10 +200,13 @@ impl Shell {
             }
             return read;
         }
-        if items::is_complete(&text) {
-            // It was shown where it was typed, amid the output.
-            drop(print(&format!("{PROMPT}{}", text.trim_end())));
-            return Ok(text);
+        // A line that was begun waits for its end.
+        let (lines, begun) = text.split_at(text.rfind('\n').map_or(0, |end| end + 1));
+        if !lines.trim().is_empty() && items::is_complete(lines) {
+            self.typed = Typed::of(begun, is_end);
+            // They were shown, if at all, where they were typed, amid the output.
+            drop(print(&format!("{PROMPT}{}", lines.trim_end())));
+            return Ok(lines.to_string());
         }
         self.editor.readline_with_initial(PROMPT, (&text, ""))
     }

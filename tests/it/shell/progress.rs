@@ -42,7 +42,9 @@ impl Shell {
     }
 
     fn in_line_mode(&mut self) {
+        let until = std::time::Instant::now() + super::HANG;
         while !self.is_in_line_mode() {
+            assert!(std::time::Instant::now() < until, "{}", self.screen());
             std::thread::sleep(super::POLL);
         }
     }
@@ -80,7 +82,9 @@ fn a_line_says_how_far_a_query_is_and_goes_with_it() {
     for _ in 0..4 {
         let said = shell.percents().last().copied();
         read(&mut pipe, 8_000_000);
+        let until = std::time::Instant::now() + super::HANG;
         while shell.percents().last().copied() <= said {
+            assert!(std::time::Instant::now() < until, "{}", shell.screen());
             std::thread::sleep(super::POLL);
         }
     }
@@ -105,7 +109,7 @@ fn rows_on_the_same_terminal_take_its_place() {
     let sql = "select n, count(*) as c from (select a.n % 5 as n from 't.parquet' a, \
                (select value from generate_series(1, 600)) b where a.n % 3 <> b.value % 7) group by n order by n";
     shell.send(&format!("{sql};\r"));
-    shell.shows(HINT);
+    shell.until("the line", |seen| String::from_utf8_lossy(&seen.bytes).contains(HINT));
     let screen = shell.ready(1);
     assert!(screen.contains("n,c\n0,"), "{screen}");
     assert!(!screen.contains(HINT), "{screen}");
@@ -113,7 +117,6 @@ fn rows_on_the_same_terminal_take_its_place() {
 
 #[test]
 fn nothing_is_shown_where_it_is_not_wanted() {
-    let room = room();
     let off: [(&[&str], &[(&str, &str)]); 5] = [
         (&["--progress", "off"], &[]),
         (&[], &[("QUERY_PROGRESS", "off")]),
@@ -147,7 +150,7 @@ fn a_session_can_switch_it_off() {
     assert!(!String::from_utf8_lossy(&shell.bytes()).contains(HINT));
     shell.line(".output");
     let screen = shell.line("show query.progress;");
-    assert!(screen.contains("│ off "), "{screen}");
+    assert!(screen.contains("┆ off "), "{screen}");
     let screen = shell.line("set query.progress = sometimes;");
     assert!(screen.contains("auto, on or off"), "{screen}");
 }
@@ -199,8 +202,8 @@ fn signals_give_the_terminal_back() {
 #[test]
 fn a_timeout_leaves_a_clean_screen() {
     let room = room();
-    let mut shell = room.spawn(&["-c", ENDLESS, "--timeout", "5s"], &[]);
-    shell.shows(HINT);
+    let mut shell = room.spawn(&["-c", ENDLESS, "--timeout", "8s"], &[]);
+    shell.until("the line", |seen| String::from_utf8_lossy(&seen.bytes).contains(HINT));
     assert_eq!(shell.ends(), 124);
     assert!(shell.is_in_line_mode());
     let screen = shell.until("the message", |seen| seen.parser.screen().contents().contains("error"));
@@ -260,8 +263,9 @@ fn what_is_typed_while_the_line_is_shown_is_run_after_it() {
     shell.send("seX\u{7f}lect 1 as goxx\u{7f}\u{7f}ne;\r.output\rselect 6");
     // A pipe ends whenever nobody writes into it: with the first statement, then with the second.
     let mut text = Vec::new();
+    let until = std::time::Instant::now() + super::HANG;
     while !text.ends_with(b"gone\n1\n") {
-        text.clear();
+        assert!(std::time::Instant::now() < until, "{}", shell.screen());
         pipe.read_to_end(&mut text).unwrap();
         std::thread::sleep(super::POLL);
     }

@@ -34,7 +34,7 @@ fn valid(graph: TaskGraph) -> TaskGraph {
 
 fn partitioned(graph: TaskGraph, engine: Engine, context: TaskContext) -> Watched {
     let (every, records) = mpsc::unbounded_channel();
-    let observers = Observers { every: vec![every], detail: Detail::Measures, live: None };
+    let observers = Observers { every: vec![every], detail: Detail::Measures, ..Observers::default() };
     let options = JobOptions { engine, results: Results::Partitioned, observers };
     Watched { job: Job::submit(graph, Arc::new(context), options), records }
 }
