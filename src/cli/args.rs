@@ -123,7 +123,7 @@ struct Shared {
     /// Write down in this file what each thread did when
     #[arg(long, global = true, value_name = "FILE")]
     trace: Option<PathBuf>,
-    /// Show how far a statement is: auto, on or off [default: auto, on a terminal]
+    /// Show how far a statement is: auto, on or off
     #[arg(long, global = true, value_name = "WHEN", value_parser = progress_choices(), hide_possible_values = true)]
     progress: Option<String>,
     /// Say nothing but errors on standard error

@@ -40,7 +40,7 @@ async fn readings(session: &Session, running: &Running, sql: &str, keep: usize) 
     let raw = split(&Script::new("test", sql)).statements.remove(0);
     let statement = raw.parse(&session.functions()).unwrap();
     let Outcome::Rows(mut rows) = session.run(&statement, &Params::default()).await.unwrap() else {
-        panic!("{sql} gives no rows")
+        unreachable!("{sql} gives no rows")
     };
     let mut readings = Vec::new();
     let mut jobs: Vec<Arc<Job>> = Vec::new();

@@ -50,6 +50,9 @@ impl Shell {
     }
 }
 
+/// Variables and their values.
+type Env<'a> = &'a [(&'a str, &'a str)];
+
 /// A room with a file of many numbers.
 fn room() -> Room {
     let room = Room::new();
@@ -117,7 +120,7 @@ fn rows_on_the_same_terminal_take_its_place() {
 
 #[test]
 fn nothing_is_shown_where_it_is_not_wanted() {
-    let off: [(&[&str], &[(&str, &str)]); 5] = [
+    let off: [(&[&str], Env<'_>); 5] = [
         (&["--progress", "off"], &[]),
         (&[], &[("QUERY_PROGRESS", "off")]),
         (&["-q"], &[]),
