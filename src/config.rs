@@ -34,6 +34,23 @@ pub fn chosen_temp_dir() -> Option<PathBuf> {
     env::var_os("QUERY_TEMP_DIR").filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
+/// When to show how far queries are, `QUERY_PROGRESS`, as it is written; `--progress` beats it.
+pub fn progress() -> Option<String> {
+    text("QUERY_PROGRESS")
+}
+
+/// Whether a terminal shows more than ASCII, as `LC_ALL`, `LC_CTYPE` and `LANG` have it.
+pub fn is_utf8() -> bool {
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(text).unwrap_or_default();
+    let locale = locale.to_ascii_lowercase();
+    locale.contains("utf-8") || locale.contains("utf8")
+}
+
+/// Whether the terminal can do nothing but write one line after the other (`TERM`).
+pub fn is_dumb() -> bool {
+    env::var_os("TERM").is_none_or(|term| term == "dumb" || term.is_empty())
+}
+
 /// The system's folder for temporary files (`TMPDIR`).
 pub fn temp_dir() -> PathBuf {
     env::temp_dir()
@@ -92,6 +109,8 @@ pub struct QueryOptions {
     pub seed: u64,
     /// Whether what a query has more than once is computed once.
     pub shared_stages: SharedStages,
+    /// When the command line shows how far a statement is.
+    pub progress: ProgressChoice,
 }
 
 impl Default for QueryOptions {
@@ -103,6 +122,7 @@ impl Default for QueryOptions {
             threads,
             seed: 0,
             shared_stages: SharedStages::On,
+            progress: ProgressChoice::Auto,
         }
     }
 }
@@ -132,6 +152,7 @@ impl ExtensionOptions for QueryOptions {
             "threads" => self.threads = number(key, value)?,
             "seed" => self.seed = number(key, value)?,
             "optimizer.shared_stages" => self.shared_stages = value.parse()?,
+            "progress" => self.progress = value.parse()?,
             _ => return Err(config_datafusion_err!("there is no setting '{}.{key}'", Self::PREFIX)),
         }
         Ok(())
@@ -162,6 +183,11 @@ impl ExtensionOptions for QueryOptions {
                 self.shared_stages.to_string(),
                 "whether what a query has more than once is computed once: true (where it costs less), false, or \
                  always (for tests)",
+            ),
+            entry(
+                "progress",
+                self.progress.to_string(),
+                "when the command line shows how far a statement is: auto (on a terminal), on or off",
             ),
         ]
     }
@@ -253,6 +279,47 @@ impl FromStr for EngineKind {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let named = Self::ALL.into_iter().find(|engine| engine.name().eq_ignore_ascii_case(text.trim()));
         named.ok_or_else(|| config_datafusion_err!("'{text}' is no engine: local, inline or stock"))
+    }
+}
+
+/// When to show how far statements are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ProgressChoice {
+    /// On terminals.
+    #[default]
+    Auto,
+    /// Also where there is no terminal, as lines now and then.
+    On,
+    /// Never.
+    Off,
+}
+
+impl ProgressChoice {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Auto, Self::On, Self::Off];
+
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::On => "on",
+            Self::Off => "off",
+        }
+    }
+}
+
+impl fmt::Display for ProgressChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for ProgressChoice {
+    type Err = DataFusionError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let named = Self::ALL.into_iter().find(|choice| choice.name().eq_ignore_ascii_case(text.trim()));
+        named.ok_or_else(|| config_datafusion_err!("'{text}' does not say when: auto, on or off"))
     }
 }
 

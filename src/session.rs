@@ -152,9 +152,14 @@ impl Session {
         self.context.state_ref().write().config_mut().set_extension(Arc::new(observers));
     }
 
+    /// Who is told of what happens in the session's jobs.
+    pub fn observers(&self) -> Observers {
+        engine::observers(self.context.state_ref().read().config())
+    }
+
     /// Our own settings as they are now.
     pub fn query_options(&self) -> QueryOptions {
-        engine::options(self.context.state().config())
+        engine::options(self.context.state_ref().read().config())
     }
 
     /// The functions by kind, for the checks that come before planning.

@@ -13,7 +13,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, Value
 use super::data::Data;
 use super::graph::Drawing;
 use super::record::Files;
-use crate::config::{self, ColorChoice, EngineKind};
+use crate::config::{self, ColorChoice, EngineKind, ProgressChoice};
 use crate::error::{Error, Result};
 use crate::frontend::sql::Params;
 use crate::graph::GraphFormat;
@@ -126,6 +126,9 @@ struct Shared {
     /// Write a page about the run into this HTML file
     #[arg(long, global = true, value_name = "FILE")]
     report: Option<PathBuf>,
+    /// Show how far a statement is: auto, on or off
+    #[arg(long, global = true, value_name = "WHEN", value_parser = progress_choices(), hide_possible_values = true)]
+    progress: Option<String>,
     /// Say nothing but errors on standard error
     #[arg(short, long, global = true)]
     quiet: bool,
@@ -159,6 +162,10 @@ fn graph_formats() -> clap::builder::PossibleValuesParser {
 
 fn engines() -> clap::builder::PossibleValuesParser {
     EngineKind::ALL.map(EngineKind::name).into()
+}
+
+fn progress_choices() -> clap::builder::PossibleValuesParser {
+    ProgressChoice::ALL.map(ProgressChoice::name).into()
 }
 
 /// What to run and how.
@@ -248,6 +255,7 @@ fn mean(cli: Cli, matches: &ArgMatches) -> Result<Args> {
         limits: limits(&shared)?,
         engine: shared.engine.as_deref().map(str::parse).transpose()?,
         threads: shared.threads,
+        progress: progress(&shared)?,
     };
     Ok(Args {
         inputs,
@@ -287,6 +295,18 @@ fn limits(shared: &Shared) -> Result<Limits> {
         temp_dir: shared.temp_dir.clone().or_else(config::chosen_temp_dir),
         temp_bytes_max: size.map(|text| temp_bytes(&text)).transpose()?,
     })
+}
+
+/// When to show how far statements are: the flag, else the environment.
+fn progress(shared: &Shared) -> Result<Option<ProgressChoice>> {
+    let Some(text) = shared.progress.clone().or_else(config::progress) else { return Ok(None) };
+    match text.parse() {
+        Ok(choice) => Ok(Some(choice)),
+        Err(_) => {
+            let message = format!("QUERY_PROGRESS cannot be '{text}'");
+            Err(Error::usage_help(message, "set it to auto, on or off"))
+        }
+    }
 }
 
 /// A time such as `30s`, `500ms`, `5m` or `1h`; a bare number is seconds.

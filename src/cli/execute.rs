@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::StreamExt;
 
 use super::output::Output;
+use super::progress::{self, Progress};
 use super::record::Book;
 use super::shell::items::{Item, Items};
 use super::shell::meta::{self, Act, Meta};
@@ -29,6 +30,7 @@ pub(super) struct Desk {
     pub(super) timeout: Option<Duration>,
     /// Where what happens is written down, if anybody wants it.
     pub(super) book: Option<Book>,
+    pub(super) progress: Progress,
     /// Whether somebody reads along: then each result is followed by its count.
     pub(super) is_shell: bool,
 }
@@ -75,11 +77,18 @@ impl Desk {
                     count += batch.num_rows();
                     results.writer.write(&batch)?;
                 }
+                shown_whole(stop);
                 results.finish()?;
                 Ok(Done::Rows(count))
             }
-            Outcome::Written(rows) => Ok(Done::Written(rows)),
-            Outcome::Done => Ok(Done::Effect),
+            Outcome::Written(rows) => {
+                shown_whole(stop);
+                Ok(Done::Written(rows))
+            }
+            Outcome::Done => {
+                shown_whole(stop);
+                Ok(Done::Effect)
+            }
         }
     }
 
@@ -108,6 +117,13 @@ impl Desk {
             None if self.output.format() == Format::Table && !as_lines => None,
             None => Some(count),
         }
+    }
+}
+
+/// Says that all of a statement is done, unless it was stopped: then what is shown is another one's.
+fn shown_whole(stop: &Stop) {
+    if !stop.is_set() {
+        progress::done();
     }
 }
 

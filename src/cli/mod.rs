@@ -5,6 +5,7 @@ mod data;
 mod execute;
 mod graph;
 mod output;
+mod progress;
 mod record;
 mod report;
 mod run;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use datafusion::arrow::datatypes::SchemaRef;
 
 use super::args::Args;
+use super::progress;
 use super::supervise::Stop;
 use crate::error::{Error, Result};
 use crate::output::staging::Staging;
@@ -143,7 +144,8 @@ impl Output {
             let rows = self.rows().or_else(|| to_terminal.then_some(TERMINAL_ROWS_MAX));
             let rows = rows.filter(|_| self.max_rows != Some(0));
             let limits = Limits { width: width.map(|(width, _)| width.0.into()), rows };
-            let writer = self.format().writer(schema, sink(stdout, stop), Path::new("-"), limits)?;
+            let shown = Screened { inner: stdout, is_terminal: to_terminal };
+            let writer = self.format().writer(schema, sink(shown, stop), Path::new("-"), limits)?;
             return Ok(Results { writer, staging: None, stop: stop.clone() });
         };
         let limits = Limits { width: None, rows: self.rows() };
@@ -229,6 +231,25 @@ fn unknown_format(path: &Path, setting: &str) -> Error {
 
 fn sink(inner: impl Write + Send + 'static, stop: &Stop) -> Sink {
     Box::new(BufWriter::with_capacity(BUFFER_BYTES, Gate { inner, stop: stop.clone() }))
+}
+
+/// Standard output, which may be the terminal that progress is shown on.
+struct Screened<W> {
+    inner: W,
+    is_terminal: bool,
+}
+
+impl<W: Write> Write for Screened<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.is_terminal {
+            progress::rows_come();
+        }
+        self.inner.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
 }
 
 /// Lets nothing through any more when the query has been stopped.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
+use super::progress;
 use crate::config::ColorChoice;
 use crate::error::{Error, Place, StatementError};
 
@@ -35,6 +36,7 @@ impl Reporter {
     /// A line for people.
     pub(super) fn note(self, text: &str) {
         if !SILENT.load(Ordering::SeqCst) {
+            progress::wipe();
             drop(writeln!(std::io::stderr(), "{text}"));
         }
     }

@@ -12,6 +12,7 @@ use super::args::Args;
 use super::execute::{Desk, Next, Queue};
 use super::graph::Drawing;
 use super::output::Output;
+use super::progress::{self, Progress};
 use super::record::Book;
 use super::report::Reporter;
 use super::shell::items::{Item, Items};
@@ -32,6 +33,7 @@ pub(super) fn main(args: Args, fit_allocator: fn(usize), reporter: Reporter) -> 
             #[expect(clippy::disallowed_methods, reason = "a statement's driver is no task of a query")]
             let work = workers.spawn(job.run(reporter, stop.clone()));
             let say = |signal: supervise::Signal| {
+                progress::close();
                 reporter.fail(&signal.error());
                 // What the stopped work has to say about it is not worth a word.
                 reporter.silence();
@@ -94,6 +96,7 @@ fn prepare(mut args: Args) -> Result<Prepared> {
     scripts.splice(0..0, first);
     let is_asked = scripts.iter().any(Items::has_commands);
     let book = Book::open(args.files, is_asked, &session)?;
+    let progress = Progress::open(args.quiet, args.color, &session);
     let desk = Desk {
         session: Arc::new(session),
         params: Arc::new(args.params),
@@ -102,6 +105,7 @@ fn prepare(mut args: Args) -> Result<Prepared> {
         timer: false,
         timeout: args.timeout,
         book,
+        progress,
         is_shell: false,
     };
     Ok(Prepared {
@@ -192,12 +196,14 @@ impl Job {
             desk.output.set_lines(true);
         }
         let started = Instant::now();
+        let showing = desk.progress.begin(&desk.session);
         let done = match &mut self.drawing {
             Some(drawing) => {
                 AssertUnwindSafe(desk.in_time(drawing.take(raw, &desk, stop))).catch_unwind().await
             }
             None => AssertUnwindSafe(desk.run(raw, stop)).catch_unwind().await,
         };
+        drop(showing);
         let done = done.unwrap_or_else(|panic| Err(panicked(panic.as_ref())))?;
         if let Some(said) = self.desk.settle(done, as_lines, started.elapsed()) {
             reporter.note(&said);
@@ -208,5 +214,6 @@ impl Job {
 
 /// Prints a text that was asked for.
 pub(super) fn print(text: &str) -> Result<()> {
+    progress::wipe();
     writeln!(std::io::stdout(), "{text}").map_err(|source| Error::write("-", source))
 }

@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
+use super::progress;
 use crate::config::STACK_BYTES;
 use crate::error::{Error, Result, panic_message};
 use crate::output::staging;
@@ -116,6 +117,7 @@ async fn poke() {
         interrupt_self();
         tokio::time::sleep(POKE).await;
     }
+    progress::close();
     std::process::exit(Signal::Terminate.error().exit_code().into());
 }
 

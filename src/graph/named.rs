@@ -9,10 +9,12 @@
 //! batches of one does not ask its scans for so long, and neither does an aggregation above it: a query that is stopped
 //! would keep its core for seconds. So the rows of such operators give way as a scan's do.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use datafusion::arrow::array::RecordBatch;
@@ -49,6 +51,8 @@ pub struct NamedExec {
     inner: Arc<dyn ExecutionPlan>,
     name: Arc<str>,
     yields: bool,
+    /// Of an operator that reads from no other: the rows that it has given. Not all of them count by themselves.
+    rows: Option<Arc<AtomicU64>>,
 }
 
 /// Whether an operator may make many batches of one.
@@ -68,7 +72,16 @@ impl NamedExec {
         let name = if inner.is::<EdgeExec>() { "EdgeExec" } else { inner.name() };
         let name = name.into();
         let yields = multiplies(inner.as_ref());
-        Arc::new(Self { inner, name, yields })
+        let reads = inner.children().is_empty() && !inner.is::<EdgeExec>();
+        Arc::new(Self { inner, name, yields, rows: reads.then(Arc::default) })
+    }
+
+    /// The rows that a scan has given until now; 0 of all other operators.
+    pub fn rows_of(plan: &Arc<dyn ExecutionPlan>) -> u64 {
+        // The plan's own `downcast_ref` would look into this wrapper.
+        let any: &dyn Any = plan.as_ref();
+        let rows = any.downcast_ref::<Self>().and_then(|named| named.rows.as_ref());
+        rows.map_or(0, |rows| rows.load(Ordering::Relaxed))
     }
 
     /// The name of the operator that the last panic on this thread came from, if it came from one.
@@ -172,7 +185,7 @@ impl ExecutionPlan for NamedExec {
         let rows = self.inner.execute(partition, context);
         let rows = rows.map_err(|error| OperatorFailure::mark(&self.name, error))?;
         let rows = if self.yields { make_cooperative(rows) } else { rows };
-        Ok(Box::pin(NamedStream { rows, name: Arc::clone(&self.name) }))
+        Ok(Box::pin(NamedStream { rows, name: Arc::clone(&self.name), given: self.rows.clone() }))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
@@ -200,6 +213,7 @@ impl ExecutionPlan for NamedExec {
 struct NamedStream {
     rows: SendableRecordBatchStream,
     name: Arc<str>,
+    given: Option<Arc<AtomicU64>>,
 }
 
 impl Stream for NamedStream {
@@ -210,7 +224,13 @@ impl Stream for NamedStream {
         let _watch = Watch(&this.name);
         match this.rows.poll_next_unpin(cx) {
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(marked(&this.name, error)))),
-            other => other,
+            Poll::Ready(Some(Ok(batch))) => {
+                if let Some(given) = &this.given {
+                    given.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
+                }
+                Poll::Ready(Some(Ok(batch)))
+            }
+            other @ (Poll::Ready(None) | Poll::Pending) => other,
         }
     }
 

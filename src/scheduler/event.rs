@@ -8,6 +8,7 @@ use tokio::sync::{broadcast, mpsc};
 
 use super::job::JobId;
 use super::measure::{JobShape, Measured};
+use super::progress::Running;
 use super::state::{Outcome, Status, TaskEnd};
 use crate::graph::{EdgeId, StageId, TaskId};
 
@@ -117,6 +118,8 @@ pub struct Observers {
     pub every: Vec<mpsc::UnboundedSender<Record>>,
     /// May miss some when it is slow: for live views.
     pub live: Option<broadcast::Sender<Record>>,
+    /// Has each job, and asks it when it wants to know how far it is.
+    pub running: Option<Running>,
     /// How much those that get every record get to know.
     pub detail: Detail,
     /// Where the size of temporary files is asked for.

@@ -20,10 +20,11 @@ use super::event::{Holding, Observers, Record, What};
 use super::exchange::{Control, Exchange, Output, Reader, Store};
 use super::inline::Step;
 use super::measure::{JobShape, Measured, operators};
+use super::progress::{Progress, Watch};
 use super::state::{Action, Event, Outcome, State, Status};
 use super::watch::{Gauge, watched};
 use super::{Engine, Stopper};
-use crate::graph::{Edge, EdgeId, EdgeReader, Op, Stage, StageId, TaskGraph, TaskId, Transport};
+use crate::graph::{Edge, EdgeId, EdgeReader, Notes, Op, Stage, StageId, TaskGraph, TaskId, Transport};
 
 /// Tasks polled from one poll of the results, without threads of their own. The runtime gives each of its polls a
 /// budget, and an operator that has used it up says that it can go on at once, but does so only in the next.
@@ -48,6 +49,12 @@ impl JobId {
     /// The number.
     pub fn number(self) -> u64 {
         self.0
+    }
+
+    /// A number that no job has to have.
+    #[cfg(test)]
+    pub(crate) fn of_test(number: u64) -> Self {
+        Self(number)
     }
 }
 
@@ -88,6 +95,8 @@ pub struct Job {
     memory: Option<Arc<Gauge>>,
     /// When what it holds was last told, in microseconds since it was submitted.
     sampled: AtomicU64,
+    /// If somebody wants to see how far it is.
+    watch: Option<Watch>,
     context: Arc<TaskContext>,
     stages: Vec<StageRun>,
     /// By edge. Those of a stage whose rows are kept have one store.
@@ -146,7 +155,9 @@ impl Job {
             Some(memory) => watched(&context, vec![Arc::clone(memory)]),
             None => context,
         };
-        Arc::new_cyclic(|job: &Weak<Self>| {
+        let running = observers.running.clone();
+        let watch = running.as_ref().map(|running| Watch::new(&graph, running));
+        let job = Arc::new_cyclic(|job: &Weak<Self>| {
             let control = || Box::new(Signals(Weak::clone(job))) as Box<dyn Control>;
             let root = graph.stage(graph.root());
             let is_gathered = results == Results::Gathered;
@@ -165,6 +176,7 @@ impl Job {
                 observers,
                 memory,
                 sampled: AtomicU64::new(0),
+                watch,
                 context,
                 stages,
                 exchanges,
@@ -175,7 +187,11 @@ impl Job {
                     tasks: graph.stages().iter().map(|_| Vec::new()).collect(),
                 }),
             }
-        })
+        });
+        if let Some(running) = running {
+            running.add(&job);
+        }
+        job
     }
 
     /// The job's number.
@@ -202,6 +218,43 @@ impl Job {
     /// Whether nothing of it runs any more.
     pub fn is_finished(&self) -> bool {
         self.control().state.is_finished()
+    }
+
+    /// The time since it was submitted.
+    pub fn age(&self) -> Duration {
+        self.submitted.elapsed()
+    }
+
+    /// How far it is; `None` if it was submitted without [`Observers::running`]. Takes some microseconds for each
+    /// operator and file.
+    pub fn progress(&self) -> Option<Progress> {
+        let watch = self.watch.as_ref()?;
+        let control = self.control();
+        let plans = control.plans.clone();
+        let statuses = self.statuses(&control.state);
+        let is_finished = control.state.is_finished();
+        drop(control);
+        let (fraction, totals) = watch.ask(&plans, &statuses);
+        Some(Progress {
+            job: self.id,
+            fraction: if is_finished { Some(1.0) } else { fraction },
+            rows_read: totals.rows_read,
+            spilled_bytes: totals.spilled_bytes,
+            stages: totals.stages,
+            is_finished,
+        })
+    }
+
+    /// Its graph with these notes, in so many lines at most; nothing if it was submitted without
+    /// [`Observers::running`], or with one that has no graphs.
+    pub fn draw(&self, notes: &Notes, lines_max: usize) -> Vec<String> {
+        let statuses = self.statuses(&self.control().state);
+        self.watch.as_ref().map(|watch| watch.draw(notes, lines_max, &statuses)).unwrap_or_default()
+    }
+
+    /// Where its stages are in their lives, by id.
+    fn statuses(&self, state: &State) -> Vec<Status> {
+        (0..self.stages.len()).map(|stage| state.status(StageId::new(stage))).collect()
     }
 
     fn control(&self) -> MutexGuard<'_, Controlled> {
@@ -300,6 +353,9 @@ impl Job {
 
     /// Tells that a stage is over, and what its operators have counted.
     fn tell_end(&self, stage: StageId, status: Status, plan: Option<&Arc<dyn ExecutionPlan>>) {
+        if let (Some(watch), Some(plan)) = (&self.watch, plan) {
+            watch.ask_last(stage, plan);
+        }
         if let (Some(memory), Some(plan)) = (&self.stages[stage.index()].memory, plan) {
             let measured = Measured { operators: operators(plan), memory_peak: memory.peak() };
             self.tell(|| What::Measured(stage, Arc::new(measured)));

@@ -7,6 +7,7 @@ mod inline;
 mod job;
 mod local;
 pub mod measure;
+pub mod progress;
 pub mod record;
 #[cfg(test)]
 mod sketch;

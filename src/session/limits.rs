@@ -9,7 +9,7 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::logical_expr::{LogicalPlan, Statement};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
-use crate::config::{EngineKind, QueryOptions};
+use crate::config::{EngineKind, ProgressChoice, QueryOptions};
 use crate::memory::{Limits, MemoryLimit, Resources, temp_bytes};
 
 const PREFIX: &str = "datafusion.runtime.";
@@ -28,6 +28,8 @@ pub struct SessionOptions {
     pub engine: Option<EngineKind>,
     /// Threads that queries run on, and partitions they are cut into; all cores unless said otherwise.
     pub threads: Option<NonZeroUsize>,
+    /// When the command line shows how far statements are; on terminals unless said otherwise.
+    pub progress: Option<ProgressChoice>,
 }
 
 impl SessionOptions {
@@ -37,6 +39,7 @@ impl SessionOptions {
         QueryOptions {
             engine: self.engine.unwrap_or(default.engine),
             threads: self.threads.unwrap_or(default.threads),
+            progress: self.progress.unwrap_or(default.progress),
             ..default
         }
     }

@@ -19,7 +19,7 @@ use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::DataFusionError;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::projection::ProjectionExprs;
-use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder, MetricCategory};
 use datafusion::physical_plan::{DisplayFormatType, apply_expression_roots};
 use datafusion_datasource::boundary_stream::AlignedBoundaryStream;
 use datafusion_datasource::decoder::{Decoder, DecoderDeserializer, deserialize_stream};
@@ -30,7 +30,7 @@ use object_store::{GetResultPayload, ObjectStore, ObjectStoreExt};
 use tokio::sync::OnceCell;
 
 use super::avro::Blocks;
-use super::bytes::{DecodedStore, has_quoted_newlines, watched};
+use super::bytes::{Counted, DecodedStore, Decoding, has_quoted_newlines, watched};
 use super::declared::Declared;
 use super::format::{Format, Layout, Text};
 use super::guard::{Opening, guarded_open, name_of};
@@ -89,6 +89,9 @@ impl FileSource for ByName {
             store,
             config: config.clone(),
             partition,
+            read: MetricBuilder::new(&self.metrics)
+                .with_category(MetricCategory::Bytes)
+                .counter("bytes_scanned", partition),
         };
         let schema = self.projection.source.project_schema(self.table_schema.table_schema())?;
         let inner = ProjectionOpener::try_new(
@@ -157,6 +160,8 @@ struct Opener {
     store: Arc<dyn ObjectStore>,
     config: FileScanConfig,
     partition: usize,
+    /// The bytes that are read, as they are stored; not counted of Arrow files, which the stock reader reads.
+    read: Count,
 }
 
 impl FileOpener for Opener {
@@ -246,8 +251,8 @@ impl FileOpener for Inner<'_> {
         let opening = match (source.reader.format.text(), source.reader.format) {
             (Some(text), _) => {
                 let source = source.clone();
-                let store = Arc::clone(store);
-                async move { source.text(text, store, file, plan).await }.boxed()
+                let (store, read) = (Arc::clone(store), self.opener.read.clone());
+                async move { source.text(text, store, file, plan, read).await }.boxed()
             }
             (None, Format::Avro) => self.avro(file),
             (None, _) => self.arrow(file)?,
@@ -264,6 +269,7 @@ impl Inner<'_> {
     fn avro(&self, file: PartitionedFile) -> Opening {
         let store = Arc::clone(&self.opener.store);
         let (places, batch_size) = (self.plan.places.clone(), self.opener.source.batch_size);
+        let read = self.opener.read.clone();
         async move {
             let result = store.get(&file.object_meta.location).await?;
             let size = result.meta.size;
@@ -271,6 +277,7 @@ impl Inner<'_> {
                 GetResultPayload::File(open, _) => Box::new(open),
                 GetResultPayload::Stream(_) => Box::new(std::io::Cursor::new(result.bytes().await?)),
             };
+            let reader = Box::new(Counted { inner: reader, read });
             let blocks = Blocks::open(reader, size, &places, batch_size)?;
             Ok(futures::stream::iter(blocks).boxed())
         }
@@ -301,6 +308,7 @@ impl ByName {
         store: Arc<dyn ObjectStore>,
         file: PartitionedFile,
         plan: ReadPlan,
+        read: Count,
     ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
         let location = file.object_meta.location.clone();
         let Some(state) = self.files.get(&location) else {
@@ -322,7 +330,9 @@ impl ByName {
             }
         }
         let stored = Arc::clone(&store);
-        let store: Arc<dyn ObjectStore> = Arc::new(DecodedStore { inner: store, decoding: decoding.clone() });
+        // Looking for quotes was no reading yet.
+        let counted = Decoding { read, ..decoding.clone() };
+        let store: Arc<dyn ObjectStore> = Arc::new(DecodedStore { inner: store, decoding: counted });
         let header = range.as_ref().is_none_or(|range| range.start == 0);
         let input = match range {
             None => store.get(&location).await?.into_stream(),

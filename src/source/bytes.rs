@@ -8,6 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use datafusion::error::{DataFusionError, Result};
+use datafusion::physical_plan::metrics::Count;
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use memchr::memchr_iter;
 use object_store::path::Path;
@@ -37,6 +38,8 @@ pub(super) struct Decoding {
     /// The marks of delimited text: inside quotes newlines do not end a record.
     pub(super) marks: Option<Marks>,
     pub(super) row_bytes_max: u64,
+    /// Where the bytes that are read, as they are stored, are counted.
+    pub(super) read: Count,
 }
 
 impl Decoding {
@@ -244,10 +247,11 @@ fn decoded(
     range: Range<u64>,
     decoding: &Decoding,
 ) -> Result<BoxStream<'static, Result<Bytes>>> {
-    let Decoding { file, encoding, .. } = decoding.clone();
+    let Decoding { file, encoding, read, .. } = decoding.clone();
     let plain = match payload {
-        GetResultPayload::File(open, _) => local(open, range.clone(), encoding)?,
+        GetResultPayload::File(open, _) => local(open, range.clone(), encoding, read)?,
         GetResultPayload::Stream(stream) => {
+            let stream = stream.inspect_ok(move |chunk| read.add(chunk.len()));
             encoding.compression.convert_stream(stream.map_err(DataFusionError::from).boxed())?
         }
     };
@@ -262,15 +266,31 @@ fn local(
     mut open: std::fs::File,
     range: Range<u64>,
     encoding: Encoding,
+    read: Count,
 ) -> Result<BoxStream<'static, Result<Bytes>>> {
     open.seek(SeekFrom::Start(range.start))?;
-    let reader = encoding.compression.convert_read(open.take(range.end - range.start))?;
+    let stored = Counted { inner: open.take(range.end - range.start), read };
+    let reader = encoding.compression.convert_read(stored)?;
     Ok(stream::try_unfold(reader, |mut reader| async move {
         let mut chunk = Vec::with_capacity(CHUNK_BYTES);
         let read = reader.by_ref().take(CHUNK_BYTES as u64).read_to_end(&mut chunk)?;
         Ok((read > 0).then(|| (Bytes::from(chunk), reader)))
     })
     .boxed())
+}
+
+/// A reader whose bytes are counted.
+pub(super) struct Counted<R> {
+    pub(super) inner: R,
+    pub(super) read: Count,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.read.add(read);
+        Ok(read)
+    }
 }
 
 /// The text without the mark that some programs write before UTF-8.

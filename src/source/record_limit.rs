@@ -97,7 +97,8 @@ mod tests {
     fn passes(quote: Option<u8>, chunks: &[&'static str]) -> bool {
         let marks = quote.map(|quote| Marks::new(&CsvOptions { quote, ..CsvOptions::default() }));
         let encoding = Encoding { compression: FileCompressionType::UNCOMPRESSED, layout: Layout::Plain };
-        let decoding = Decoding { file: "x".into(), encoding, marks, row_bytes_max: 10 };
+        let decoding =
+            Decoding { file: "x".into(), encoding, marks, row_bytes_max: 10, read: Default::default() };
         let mut limit = RecordLimit::new(&decoding);
         chunks.iter().all(|chunk| limit.pass(chunk.as_bytes()).is_ok())
     }

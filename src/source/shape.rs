@@ -15,6 +15,7 @@ use datafusion::datasource::file_format::csv::CsvFormat;
 use datafusion::datasource::file_format::json::JsonFormat;
 use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::execution::SessionState;
+use datafusion::physical_plan::metrics::Count;
 use object_store::{ObjectMeta, ObjectStore};
 use regex::Regex;
 
@@ -77,7 +78,7 @@ impl Reader {
     /// What turns a file's bytes into the lines that its decoder takes.
     pub(super) fn decoding(&self, file: String, encoding: Encoding) -> Decoding {
         let marks = (self.format.text() == Some(Text::Delimited)).then(|| Marks::new(&self.csv));
-        Decoding { file, encoding, marks, row_bytes_max: self.row_bytes_max }
+        Decoding { file, encoding, marks, row_bytes_max: self.row_bytes_max, read: Count::new() }
     }
 
     /// The arrow reader's options for CSV. `header`: the text at hand starts with one.

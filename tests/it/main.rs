@@ -12,6 +12,7 @@ mod graph;
 mod narrowed;
 mod shell;
 mod frame;
+mod progress;
 mod slt;
 mod summarize;
 mod tidy;

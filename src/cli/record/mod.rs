@@ -115,7 +115,7 @@ impl Book {
         let (every, records) = unbounded_channel();
         let polls = files.trace.is_some();
         let detail = if polls { Detail::Polls } else { Detail::Measures };
-        session.observe(Observers { every: vec![every], detail, ..Observers::default() });
+        session.observe(Observers { every: vec![every], detail, ..session.observers() });
         let began = Instant::now();
         let pages = Pages {
             records,

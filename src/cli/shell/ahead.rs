@@ -7,6 +7,8 @@ use std::io;
 
 use libc::{POLLIN, STDIN_FILENO, pollfd};
 
+use crate::cli::progress::Typed;
+
 /// What was typed ahead.
 #[derive(Debug, Default)]
 pub(super) struct Ahead {
@@ -18,8 +20,9 @@ pub(super) struct Ahead {
 
 impl Ahead {
     /// Takes the lines that wait on standard input, a terminal in line mode. Never blocks.
-    pub(super) fn take() -> Self {
-        let mut ahead = Self::default();
+    /// `typed` is what came before them.
+    pub(super) fn take(typed: Typed) -> Self {
+        let mut ahead = Self { text: typed.text(), is_end: typed.is_end };
         while !ahead.is_end && line_waits() {
             // A line that is no UTF-8 text, or a terminal that has gone, ends it too.
             ahead.is_end = !matches!(io::stdin().read_line(&mut ahead.text), Ok(1..));

@@ -31,6 +31,7 @@ use super::data::Data;
 use super::execute::{Desk, Next, Queue};
 use super::guarded;
 use super::output::Output;
+use super::progress::{self, Progress, Typed};
 use super::record::Book;
 use super::report::Reporter;
 use super::run::print;
@@ -76,6 +77,8 @@ struct Shell {
     color: ColorChoice,
     threads: Option<NonZeroUsize>,
     keep_going: bool,
+    /// What was typed while progress was shown.
+    typed: Typed,
     /// While somebody could print between keystrokes, the editor also waits for changes of the window.
     /// `None` on a terminal that has no editor.
     printer: Option<Box<dyn ExternalPrinter>>,
@@ -92,6 +95,7 @@ impl Shell {
         let output = Output::new(&args)?;
         let session = Arc::new(Session::with_options(&args.session)?);
         let book = Book::open(args.files.clone(), true, &session)?;
+        let progress = Progress::open(args.quiet, args.color, &session);
         let workers = supervise::workers(args.session.threads)?;
         let (mut editor, printer) = editor(&args)?;
         let lookup = Lookup::new(Arc::clone(&session), workers.handle().clone());
@@ -105,6 +109,7 @@ impl Shell {
             timer: false,
             timeout: args.timeout,
             book,
+            progress,
             is_shell: true,
         };
         let mut shell = Self {
@@ -117,6 +122,7 @@ impl Shell {
             color: args.color,
             threads: args.session.threads,
             keep_going: args.keep_going,
+            typed: Typed::default(),
             printer,
         };
         let opened = args.data.map(|data| shell.view(data)).transpose()?;
@@ -181,7 +187,7 @@ impl Shell {
 
     /// The next input: what was typed while the last one ran, if it is whole, else what is typed now.
     fn read(&mut self) -> Result<String, ReadlineError> {
-        let Ahead { text, is_end } = Ahead::take();
+        let Ahead { text, is_end } = Ahead::take(std::mem::take(&mut self.typed));
         if is_end && text.trim().is_empty() {
             return Err(ReadlineError::Eof);
         }
@@ -194,10 +200,13 @@ impl Shell {
             }
             return read;
         }
-        if items::is_complete(&text) {
-            // It was shown where it was typed, amid the output.
-            drop(print(&format!("{PROMPT}{}", text.trim_end())));
-            return Ok(text);
+        // A line that was begun waits for its end.
+        let (lines, begun) = text.split_at(text.rfind('\n').map_or(0, |end| end + 1));
+        if !lines.trim().is_empty() && items::is_complete(lines) {
+            self.typed = Typed::of(begun, is_end);
+            // They were shown, if at all, where they were typed, amid the output.
+            drop(print(&format!("{PROMPT}{}", lines.trim_end())));
+            return Ok(lines.to_string());
         }
         self.editor.readline_with_initial(PROMPT, (&text, ""))
     }
@@ -256,14 +265,24 @@ impl Shell {
         let stop = Stop::default();
         let started = Instant::now();
         let seen = stop.clone();
+        let showing = desk.progress.begin(&desk.session);
         #[expect(clippy::disallowed_methods, reason = "a statement's driver is no task of a query")]
         let work = self.workers()?.spawn(async move { desk.run(&raw, &seen).await });
-        let say = |signal| match signal {
-            // The terminal has written ^C into the line.
-            Signal::Interrupt => reporter.note("\ninterrupted"),
-            Signal::Terminate => drop(reporter.fail(&Signal::Terminate.error())),
+        let say = |signal| {
+            let had_keys = progress::close();
+            match signal {
+                Signal::Interrupt if had_keys => reporter.note("interrupted"),
+                // The terminal has written ^C into the line.
+                Signal::Interrupt => reporter.note("\ninterrupted"),
+                Signal::Terminate => drop(reporter.fail(&Signal::Terminate.error())),
+            }
         };
         let ended = self.supervisor.block_on(supervise(work, &mut self.signals, &stop, say, || PATIENCE));
+        let typed = showing.finish();
+        // Ctrl-C takes with it what was typed before it, as the terminal does.
+        if !matches!(ended, Ended::Stopped { .. }) {
+            self.typed.append(typed);
+        }
         if let Some(helper) = self.editor.helper() {
             helper.lookup.forget();
         }

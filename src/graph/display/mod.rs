@@ -177,15 +177,6 @@ impl Drawing {
         }
     }
 
-    fn note(&mut self, notes: &Notes) {
-        for card in &mut self.0.cards {
-            card.notes = notes.of_stage(StageId::new(card.stage));
-        }
-        for (edge, arrow) in self.0.arrows.iter_mut().enumerate() {
-            arrow.notes = notes.of_edge(EdgeId::new(edge));
-        }
-    }
-
     /// Draws it with what is known of its stages and edges. Ends with a line break.
     pub fn draw(mut self, format: GraphFormat, notes: &Notes) -> String {
         self.note(notes);
@@ -193,6 +184,27 @@ impl Drawing {
             GraphFormat::Text => text::draw(&self.0),
             GraphFormat::Dot => dot::draw(&self.0),
             GraphFormat::Svg => svg::draw(&self.0),
+        }
+    }
+
+    /// Draws it as text in so many lines at most: all of it if it fits, else without operators, else a line for each
+    /// stage, else for some of them: rather for those that are live. May be called again with other notes.
+    pub fn lines(
+        &mut self,
+        notes: &Notes,
+        lines_max: usize,
+        is_live: impl Fn(StageId) -> bool,
+    ) -> Vec<String> {
+        self.note(notes);
+        text::lines(&self.0, lines_max, |card| is_live(StageId::new(card.stage)))
+    }
+
+    fn note(&mut self, notes: &Notes) {
+        for card in &mut self.0.cards {
+            card.notes = notes.of_stage(StageId::new(card.stage));
+        }
+        for (edge, arrow) in self.0.arrows.iter_mut().enumerate() {
+            arrow.notes = notes.of_edge(EdgeId::new(edge));
         }
     }
 }

@@ -11,6 +11,7 @@ mod inspect;
 mod memory;
 mod messages;
 mod params;
+mod progress;
 mod peak;
 mod pruned;
 mod quotes;
@@ -34,7 +35,7 @@ const HANG: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(2);
 
 /// Variables that change what the command prints.
-const VARIABLES: [&str; 8] = [
+const VARIABLES: [&str; 9] = [
     "NO_COLOR",
     "CLICOLOR",
     "CLICOLOR_FORCE",
@@ -43,6 +44,7 @@ const VARIABLES: [&str; 8] = [
     "QUERY_MEMORY_LIMIT",
     "QUERY_MAX_TEMP_SIZE",
     "QUERY_TEMP_DIR",
+    "QUERY_PROGRESS",
 ];
 
 /// A folder of its own, in which the command runs.

@@ -6,6 +6,7 @@ mod ending;
 mod history;
 mod interrupt;
 mod opening;
+mod progress;
 mod screens;
 
 use std::fs;
