@@ -14,6 +14,9 @@ use crate::scheduler::state::Status;
 
 /// Groups for each row of an aggregation's input, before it says how many.
 const GROUPS_PER_ROW: f64 = 0.1;
+/// Rows for each that a join looks up, before it says how many. Joins come in chains: were it 1, those behind the
+/// first would promise work that most often does not come.
+const MATCHES_PER_ROW: f64 = 0.5;
 /// The work of a row that comes from another stage, and of one that was kept before it is given.
 const EDGE_ROW_WORK: f64 = 0.3;
 const KEPT_ROW_WORK: f64 = 1.5;
@@ -68,7 +71,7 @@ impl Role {
     fn row_work(self) -> f64 {
         match self {
             Self::Pass => 0.0,
-            Self::Build => 5.0,
+            Self::Build => 8.0,
             Self::Probe | Self::Group => 2.5,
             Self::Sort => 1.5,
         }
@@ -277,6 +280,7 @@ fn add_operator(node: &Arc<dyn ExecutionPlan>, outline: &mut StageOutline) {
     }
     match node.name() {
         SINK => at_most(0.0),
+        name if name.ends_with("JoinExec") => outline.ratio *= MATCHES_PER_ROW,
         "WindowAggExec" => outline.holds = true,
         name if name.starts_with("SortExec") => outline.holds = true,
         _ => {}
