@@ -25,7 +25,7 @@ fn explain_shows_a_tree() {
     │             r:            │
     │   checked_add(region, 1)  │
     │                           │
-    │    sum(orders.amount):    │
+    │        sum(amount):       │
     │     sum(orders.amount)    │
     └─────────────┬─────────────┘
     ┌─────────────┴─────────────┐
