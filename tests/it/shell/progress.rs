@@ -114,7 +114,7 @@ fn rows_on_the_same_terminal_take_its_place() {
     let mut shell = room.start(&["--format", "csv"], &[]);
     // The first rows come long after the line.
     let sql = "select n, count(*) as c from (select a.n % 5 as n from 't.parquet' a, \
-               (select value from generate_series(1, 600)) b where a.n % 3 <> b.value % 7) group by n order by n";
+               (select value from generate_series(1, 100)) b where a.n % 3 <> b.value % 7) group by n order by n";
     shell.send(&format!("{sql};\r"));
     shell.until("the line", |seen| String::from_utf8_lossy(&seen.bytes).contains(HINT));
     let screen = shell.ready(1);
