@@ -84,7 +84,7 @@ struct Graph {
 
 #[derive(clap::Args)]
 struct Shared {
-    /// table, csv, tsv, json, ndjson, markdown, line, parquet or arrow [default: table on a terminal, else csv]
+    /// table, csv, tsv, json, ndjson, markdown, line, parquet or arrow
     #[arg(long, global = true, value_name = "FORMAT", value_parser = formats(), hide_possible_values = true)]
     format: Option<String>,
     /// Write the result to this file, by its extension

@@ -216,7 +216,7 @@ fn statements_before_a_query_run_and_queries_do_not() {
     1 stage, 1 task
 
     Stage 0  Scan  1 task
-      Projection  1 / checked_sub(checked_add(a, 1), 2) AS Int64(1) / v.b - Int64(2)
+      Projection  1 / checked_sub(checked_add(a, 1), 2) AS 1 / (b - 2)
       Scan  memory (a)
 
     -- script.sql:7

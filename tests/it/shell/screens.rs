@@ -89,7 +89,7 @@ fn a_paste_of_one_long_statement_runs() {
     ));
     shell.shows("(498)) as v (n)");
     let screen = shell.line(";");
-    assert!(screen.contains("│      498 ┆   124251 │"), "{screen}");
+    assert!(screen.contains("│      498 ┆ 124251 │"), "{screen}");
 }
 
 #[test]

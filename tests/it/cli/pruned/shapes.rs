@@ -133,7 +133,7 @@ fn the_time_at_which_a_statement_runs_is_a_constant() {
     );
     assert_eq!(
         (rows.lines().next(), opened.as_slice()),
-        (Some("\"now() > Utf8(\"\"2026-01-01\"\")\""), &["2026-1".to_string(), "2026-2".to_string()][..])
+        (Some("now() > TIMESTAMP '2026-01-01'"), &["2026-1".to_string(), "2026-2".to_string()][..])
     );
 }
 
