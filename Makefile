@@ -9,6 +9,7 @@ DENY_VERSION := 0.20.2
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 DSDGEN := $(TOOLS)/dsdgen
 TPCDS := $(TARGET)/tpcds
+TPCDS_SCALE ?= 0.01
 
 .PHONY: help run build test check fmt bench soak clean
 
@@ -60,13 +61,14 @@ soak: build
 	QUERY_SOAK_CANCELS=200 $(CARGO) test --locked --quiet -- cancel::what_is_stopped --nocapture
 	QUERY_SOAK_TPCH=1:256MB $(CARGO) test --locked --quiet -- memory::tpch
 	$(MAKE) $(TPCDS)/q1.sql
-	QUERY_SOAK_TPCDS=$(abspath $(TPCDS)) $(CARGO) test --locked --quiet -- graph::lower
+	QUERY_SOAK_TPCDS=$(abspath $(TPCDS)) $(CARGO) test --locked --quiet -- graph::lower graph::agree
+	QUERY_SOAK_NARROWED=4000 $(CARGO) test --locked --quiet -- narrowed::
 
 # TPC-DS, tables and queries: DuckDB's generator, from PyPI.
 $(TPCDS)/q1.sql: benches/tpcds.py
 	[ -x $(DSDGEN)/bin/pip ] || python3 -m venv $(DSDGEN)
 	$(DSDGEN)/bin/pip install --quiet --disable-pip-version-check duckdb==1.5.5 duckdb-extension-tpcds==1.5.5
-	$(DSDGEN)/bin/python benches/tpcds.py $(TPCDS)
+	$(DSDGEN)/bin/python benches/tpcds.py $(TPCDS) $(TPCDS_SCALE)
 
 clean:
 	$(CARGO) clean

@@ -3,10 +3,11 @@
 
 usage: engines.py --query BINARY --data FOLDER [--queries FOLDER] [--pairs 15] [--only 1,2] [--bound 1.02]
                   [--first "--engine stock"] [--second "--engine local"] [--statement]
+                  [--first-sql SQL] [--second-sql SQL]
 
 For each query the geometric mean of second/first over the pairs, with the 95 % interval of a t distribution over the
 logarithms. With --bound, exits with 1 if the geometric mean over all queries is above it, or a query's lower bound is
-above 1.05. With --statement, the time of the query alone as a run record tells it, without the start of the process
+above 1.05. The SQL runs before the query. With --statement, the time of the query alone as a run record tells it, without the start of the process
 and the tables. Quote the ratios, not the seconds.
 """
 
@@ -68,6 +69,8 @@ def main():
     parser.add_argument("--bound", type=float)
     parser.add_argument("--first", default="--engine stock")
     parser.add_argument("--second", default="--engine local")
+    parser.add_argument("--first-sql", default="")
+    parser.add_argument("--second-sql", default="")
     parser.add_argument("--statement", action="store_true")
     args = parser.parse_args()
     only = set(filter(None, args.only.split(",")))
@@ -76,18 +79,21 @@ def main():
     ways = [shlex.split(args.first), shlex.split(args.second)]
     means, slower = [], []
     with tempfile.TemporaryDirectory() as room:
-        script = os.path.join(room, "query.sql")
+        scripts = [os.path.join(room, "first.sql"), os.path.join(room, "second.sql")]
         record = os.path.join(room, "record.json") if args.statement else None
         for name in names:
             if only and number(name) not in only:
                 continue
-            with open(os.path.join(args.queries, name)) as text, open(script, "w") as out:
-                out.write(prelude(args.data) + text.read())
+            with open(os.path.join(args.queries, name)) as text:
+                query = prelude(args.data) + text.read()
+            for script, sql in zip(scripts, (args.first_sql, args.second_sql)):
+                with open(script, "w") as out:
+                    out.write(sql + ("\n" if sql else "") + query)
             ratios, least = [], [math.inf, math.inf]
             for pair in range(args.pairs + 1):
                 took = [0.0, 0.0]
                 for way in (0, 1) if pair % 2 == 0 else (1, 0):
-                    took[way] = seconds([args.query, "run", script, *ways[way]], record)
+                    took[way] = seconds([args.query, "run", scripts[way], *ways[way]], record)
                 # The first pair warms the page cache.
                 if pair > 0:
                     ratios.append(took[1] / took[0])

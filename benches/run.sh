@@ -14,5 +14,11 @@ data=$("$here/setup.sh")
 "$here/engines.py" --query "$binary/query" --data "$data/tpch${2:-1}" --pairs 5 --statement \
   --first "--threads 1" --second "--threads 2" --bound 0.588
 "$here/shuffle.py" "$binary/query"
+# What several parts of a query read: computed once, against once for each.
+not_shared=(--first "" --second "" --first-sql "SET query.optimizer.shared_stages = false;" --pairs "$pairs")
+"$here/engines.py" --query "$binary/query" --data "$data/tpch1" "${not_shared[@]}" --only 15 --bound 0.75
+"$here/engines.py" --query "$binary/query" --data "$data/tpcds1" --queries "$data/tpcds_queries" "${not_shared[@]}" \
+  --only 4,11,23,64,74 --bound 0.75
+"$here/engines.py" --query "$binary/query" --data "$data/tpcds1" --queries "$data/tpcds_queries" "${not_shared[@]}" --bound 1.0
 PATH=$data/peers/bin:$binary:$PATH "$here/compare.py" --data "$data/tpch${2:-1}" \
   --queries "$here/../queries/tpch" --engines duckdb2,query --runs "${3:-3}"

@@ -94,9 +94,10 @@ impl State {
         let share = room / sharers.max(1);
         let holds = consumer.held.saturating_add(additional);
         // One that comes when the others have filled the room gets a little all the same: without its
-        // first batches it could not even begin to spill.
+        // first batches it could not even begin to spill. Where there are many, a little of each is much.
+        let little = share.clamp(self.limit / 64, self.limit / 16);
         holds <= share && self.spillable.saturating_add(additional) <= room
-            || holds <= self.limit / 16 && wanted <= self.limit
+            || holds <= little && wanted <= self.limit
             || operator(&consumer.name) == EXCHANGE && self.overdraws(holds, wanted)
     }
 

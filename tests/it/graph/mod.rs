@@ -1,5 +1,6 @@
 //! Task graphs of whole queries.
 
+mod agree;
 mod filters;
 mod hang;
 mod limit;
