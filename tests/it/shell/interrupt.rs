@@ -96,7 +96,11 @@ fn what_was_signalled_before_a_query_does_not_stop_it() {
 fn a_stopped_query_can_be_asked_about() {
     let room = Room::new();
     let mut shell = room.shell();
-    interrupt(&mut shell, ENDLESS);
+    // It has run for a while when the line comes that says how far it is.
+    shell.send(&format!("{ENDLESS};\r"));
+    shell.shows("[Tab] graph");
+    shell.send(CTRL_C);
+    shell.ready(1);
     let screen = shell.line("\\why");
     assert!(screen.contains("it did not come to its end: the statement was stopped"), "{screen}");
     assert!(screen.contains("slowest operator") || screen.contains("pairs of rows"), "{screen}");
