@@ -166,10 +166,10 @@ pub(crate) async fn session(way: Way, folder: &Path) -> Session {
     session
 }
 
-/// Makes the tables of a folder known.
+/// Makes the tables of a folder known; queries may lie beside them.
 pub(crate) async fn add_tables(session: &Session, folder: &Path) {
-    for file in fs::read_dir(folder).unwrap() {
-        let path = file.unwrap().path();
+    for file in glob::glob(&format!("{}/*.parquet", folder.display())).unwrap() {
+        let path = file.unwrap();
         let (name, path) = (path.file_stem().unwrap().to_str().unwrap(), path.display());
         let sql = format!("CREATE EXTERNAL TABLE {name} STORED AS PARQUET LOCATION '{path}'");
         engine::run(session, &sql).await.unwrap();
