@@ -4,14 +4,21 @@
 //! into place at the end. The folder is locked for as long as its process lives: a folder without a
 //! lock was left behind by a process that was killed, and the next write beside it sweeps it away.
 
+mod store;
+
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use object_store::ObjectStore;
+use url::Url;
 
 use crate::error::{Error, Result};
 use crate::scratch::{self, Folder};
+use store::{Closing, StagedStore};
 
 const MARK: &str = ".query-staging-";
 /// A file system's limit is 255 bytes a name; the staging folder's own suffix has to fit as well.
@@ -29,6 +36,8 @@ pub fn is_open() -> bool {
 #[derive(Debug)]
 pub struct Staging {
     target: PathBuf,
+    /// Before the folder, so that no file is made in it when it goes.
+    store: Option<Closing>,
     folder: Folder,
     /// After the folder, so that it is counted until it is gone.
     _open: Open,
@@ -46,9 +55,30 @@ impl Staging {
             _ => Path::new("."),
         };
         scratch::sweep(parent, |name| name.starts_with('.') && name.contains(MARK));
+        // Counted before it is there: whoever sees the folder finds it open.
+        let open = Open::count();
         let folder = Folder::create(parent, || staging_name(name))
             .map_err(|source| Error::io("write beside", &target, source))?;
-        Ok(Self { target, folder, _open: Open::count() })
+        Ok(Self { target, store: None, folder, _open: open })
+    }
+
+    /// The folder as a store, with a URL for it and one for [`path`](Self::path) in it: that of a folder, or of a
+    /// file. Nothing is written to it any more once the staging is dropped.
+    pub fn store(&mut self, is_folder: bool) -> Result<(Arc<dyn ObjectStore>, Url, Url)> {
+        let failed = |source| Error::io("write beside", &self.target, source);
+        let (store, closing) = StagedStore::open(self.folder.path()).map_err(|e| failed(e.into()))?;
+        self.store = Some(closing);
+        let inside = Path::new("/").join(self.target.file_name().unwrap_or_default());
+        let inside = match is_folder {
+            true => Url::from_directory_path(&inside),
+            false => Url::from_file_path(&inside),
+        };
+        let root = format!("staging://{}/", scratch::random_suffix());
+        let unnamed = |_| failed(io::Error::from(io::ErrorKind::InvalidFilename));
+        let root = Url::parse(&root).map_err(|_| failed(io::Error::from(io::ErrorKind::InvalidInput)))?;
+        let mut place = root.clone();
+        place.set_path(inside.map_err(unnamed)?.path());
+        Ok((Arc::new(store), root, place))
     }
 
     /// Where to write: a path with the target's own name, so that its extension still tells the format.

@@ -10,9 +10,11 @@ use datafusion::arrow::array::{AsArray, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, UInt64Type};
 use datafusion::common::{Column, ExprSchema};
 use datafusion::error::DataFusionError;
+use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::dml::CopyTo;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, lit, when};
 use datafusion::prelude::{DataFrame, SessionContext};
+use object_store::ObjectStore;
 use url::Url;
 
 use super::Failure;
@@ -35,8 +37,10 @@ pub(super) async fn run(context: &SessionContext, plan: LogicalPlan) -> Result<u
     };
     refuse_special(&target)?;
     let is_folder = copy.output_url.ends_with('/') || target.is_dir() || !copy.partition_by.is_empty();
-    let staging = Staging::beside(&target)?;
-    copy.output_url = staged_url(&staging.path(), is_folder)?;
+    let mut staging = Staging::beside(&target)?;
+    let (store, root, place) = staging.store(is_folder)?;
+    copy.output_url = place.into();
+    let _registered = Registered::new(context, root, store);
     let frame = DataFrame::new(context.state(), LogicalPlan::Copy(copy));
     let rows = count(&frame.collect().await.map_err(|error| reworded(error, &target))?);
     if !staging.path().exists() {
@@ -93,14 +97,25 @@ fn refuse_special(target: &Path) -> Result<(), Failure> {
     }
 }
 
-fn staged_url(path: &Path, is_folder: bool) -> Result<String, Failure> {
-    let absolute = std::path::absolute(path).map_err(|e| Error::io("write", path, e))?;
-    let url = match is_folder {
-        true => Url::from_directory_path(&absolute),
-        false => Url::from_file_path(&absolute),
-    };
-    let url = url.map_err(|()| DataFusionError::Plan(format!("'{}' is no path", path.display())))?;
-    Ok(url.to_string())
+/// A store that the engine knows for as long as this lives.
+struct Registered {
+    runtime: Arc<RuntimeEnv>,
+    url: Url,
+}
+
+impl Registered {
+    fn new(context: &SessionContext, url: Url, store: Arc<dyn ObjectStore>) -> Self {
+        let runtime = context.runtime_env();
+        runtime.register_object_store(&url, store);
+        Self { runtime, url }
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        // Nobody else takes it away, and a write that is over does not mind.
+        let _ = self.runtime.deregister_object_store(&self.url);
+    }
 }
 
 /// The engine writes a NULL partition key as the type's zero, among the real ones: name it instead.
