@@ -11,8 +11,6 @@ data=$("$here/setup.sh")
 "$data/peers/bin/python" "$here/tasks.py"
 "$here/engines.py" --query "$binary/query" --data "$data/tpch${2:-1}" --pairs "$pairs" --bound 1.02
 "$here/engines.py" --query "$binary/query" --data "$data/tpcds1" --queries "$data/tpcds_queries" --pairs "$pairs" --bound 1.02
-"$here/engines.py" --query "$binary/query" --data "$data/tpch${2:-1}" --pairs 5 --statement \
-  --first "--threads 1" --second "--threads 2" --bound 0.588
 "$here/shuffle.py" "$binary/query"
 # What several parts of a query read: computed once, against once for each.
 not_shared=(--first "" --second "" --first-sql "SET query.optimizer.shared_stages = false;" --pairs "$pairs")
@@ -22,3 +20,4 @@ not_shared=(--first "" --second "" --first-sql "SET query.optimizer.shared_stage
 "$here/engines.py" --query "$binary/query" --data "$data/tpcds1" --queries "$data/tpcds_queries" "${not_shared[@]}" --bound 1.0
 PATH=$data/peers/bin:$binary:$PATH "$here/compare.py" --data "$data/tpch${2:-1}" \
   --queries "$here/../queries/tpch" --engines duckdb2,query --runs "${3:-3}"
+"$data/peers/bin/python" "$here/threads.py" --query "$binary/query" --data "$data/tpch${2:-1}" --pairs 5 --bound 0.588

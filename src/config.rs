@@ -108,7 +108,9 @@ pub struct QueryOptions {
     /// What the engine `inline` chooses the order of tasks by.
     pub seed: u64,
     /// Whether what a query has more than once is computed once.
-    pub shared_stages: SharedStages,
+    pub shared_stages: Applied,
+    /// Whether the build side of a join is read by all partitions where that costs less than a shuffle.
+    pub broadcast_joins: Applied,
     /// When the command line shows how far a statement is.
     pub progress: ProgressChoice,
 }
@@ -121,7 +123,8 @@ impl Default for QueryOptions {
             engine: EngineKind::Local,
             threads,
             seed: 0,
-            shared_stages: SharedStages::On,
+            shared_stages: Applied::On,
+            broadcast_joins: Applied::On,
             progress: ProgressChoice::Auto,
         }
     }
@@ -149,9 +152,10 @@ impl ExtensionOptions for QueryOptions {
         match key {
             "max_row_bytes" => self.max_row_bytes = value.parse()?,
             "engine" => self.engine = value.parse()?,
-            "threads" => self.threads = number(key, value)?,
-            "seed" => self.seed = number(key, value)?,
+            "threads" => self.threads = parsed(key, value)?,
+            "seed" => self.seed = parsed(key, value)?,
             "optimizer.shared_stages" => self.shared_stages = value.parse()?,
+            "optimizer.broadcast_joins" => self.broadcast_joins = value.parse()?,
             "progress" => self.progress = value.parse()?,
             _ => return Err(config_datafusion_err!("there is no setting '{}.{key}'", Self::PREFIX)),
         }
@@ -185,6 +189,12 @@ impl ExtensionOptions for QueryOptions {
                  always (for tests)",
             ),
             entry(
+                "optimizer.broadcast_joins",
+                self.broadcast_joins.to_string(),
+                "whether all partitions read the build side of a join instead of both sides being shuffled: true (where \
+                 it costs less), false, or always (for tests)",
+            ),
+            entry(
                 "progress",
                 self.progress.to_string(),
                 "when the command line shows how far a statement is: auto (on a terminal), on or off",
@@ -193,17 +203,17 @@ impl ExtensionOptions for QueryOptions {
     }
 }
 
-fn number<T: FromStr>(key: &str, value: &str) -> Result<T, DataFusionError> {
+fn parsed<T: FromStr>(key: &str, value: &str) -> Result<T, DataFusionError> {
     value
         .trim()
         .parse()
         .map_err(|_| config_datafusion_err!("'{value}' is no value for '{}.{key}'", QueryOptions::PREFIX))
 }
 
-/// Whether what a query has more than once is computed once.
+/// When a rule that changes plans is applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum SharedStages {
-    /// No, but for what MATERIALIZED asks for.
+pub enum Applied {
+    /// Never, but for what a query itself asks for (MATERIALIZED).
     Off,
     /// Where it is estimated to cost less.
     #[default]
@@ -212,7 +222,7 @@ pub enum SharedStages {
     Always,
 }
 
-impl SharedStages {
+impl Applied {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Off, Self::On, Self::Always];
 
@@ -226,13 +236,13 @@ impl SharedStages {
     }
 }
 
-impl fmt::Display for SharedStages {
+impl fmt::Display for Applied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }
 
-impl FromStr for SharedStages {
+impl FromStr for Applied {
     type Err = DataFusionError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {

@@ -41,6 +41,7 @@ use crate::frontend::materialized::MaterializedPlanner;
 use crate::frontend::sql::{Functions, Names, Params, Statement, diagnose};
 use crate::frontend::summarize::SummarizePlanner;
 use crate::memory::Resources;
+use crate::plan::broadcast::with_broadcast_joins;
 use crate::plan::checked::{CheckedArithmetic, GuardedFilters, with_checked_rules, with_guarded_logic};
 use crate::plan::correlated::ExactSubqueries;
 use crate::plan::join_filter::NullableJoinFilters;
@@ -311,7 +312,7 @@ impl Session {
 /// The stock rules for physical plans, with ours among them.
 fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let rules = with_exact_pushdown(with_exact_statistics(PhysicalOptimizer::new().rules));
-    with_guarded_logic(with_offsets_first(rules))
+    with_guarded_logic(with_offsets_first(with_broadcast_joins(rules)))
 }
 
 /// Why a plan was not carried out.

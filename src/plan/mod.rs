@@ -1,5 +1,6 @@
 //! Our rules on top of DataFusion's planners.
 
+pub mod broadcast;
 pub mod checked;
 pub mod correlated;
 pub mod limits;

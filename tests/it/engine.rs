@@ -4,7 +4,7 @@ use std::fmt;
 use std::num::NonZeroUsize;
 
 use futures::StreamExt;
-use query::config::{EngineKind, SharedStages};
+use query::config::{Applied, EngineKind};
 use query::error::Script;
 use query::frontend::sql::{Params, split};
 use query::session::{Outcome, Session, SessionOptions};
@@ -77,25 +77,31 @@ pub(crate) struct Way {
     /// The order of tasks on `inline`.
     pub(crate) seed: u64,
     /// What is computed once.
-    pub(crate) shared: SharedStages,
+    pub(crate) shared: Applied,
+    /// Which build sides are read by all partitions. Unless this is `On`, none is for its size alone.
+    pub(crate) broadcast: Applied,
 }
 
 impl Way {
     pub(crate) fn stock(partitions: usize) -> Self {
-        Self { engine: EngineKind::Stock, partitions, seed: 0, shared: SharedStages::On }
+        Self { engine: EngineKind::Stock, partitions, seed: 0, shared: Applied::On, broadcast: Applied::On }
     }
 
     pub(crate) fn local(partitions: usize) -> Self {
-        Self { engine: EngineKind::Local, partitions, seed: 0, shared: SharedStages::On }
+        Self { engine: EngineKind::Local, partitions, seed: 0, shared: Applied::On, broadcast: Applied::On }
     }
 
     /// Partitions enough for the seed to have something to choose from.
     pub(crate) fn inline(seed: u64) -> Self {
-        Self { engine: EngineKind::Inline, partitions: 3, seed, shared: SharedStages::On }
+        Self { engine: EngineKind::Inline, partitions: 3, seed, shared: Applied::On, broadcast: Applied::On }
     }
 
-    pub(crate) fn sharing(self, shared: SharedStages) -> Self {
+    pub(crate) fn sharing(self, shared: Applied) -> Self {
         Self { shared, ..self }
+    }
+
+    pub(crate) fn broadcasting(self, broadcast: Applied) -> Self {
+        Self { broadcast, ..self }
     }
 
     /// A session that runs its queries in this way.
@@ -105,22 +111,26 @@ impl Way {
 
     /// A session with other options than these.
     pub(crate) async fn session_with(self, options: SessionOptions) -> query::Result<Session> {
-        let Self { engine, partitions, seed, shared } = self;
+        let Self { engine, partitions, seed, shared, broadcast } = self;
         let options = SessionOptions { engine: Some(engine), threads: Some(THREADS), ..options };
         let session = Session::with_options(&options)?;
         let settings = format!(
             "SET datafusion.execution.target_partitions = {partitions}; SET query.seed = {seed};
-             SET query.optimizer.shared_stages = {shared}"
+             SET query.optimizer.shared_stages = {shared}; SET query.optimizer.broadcast_joins = {broadcast}"
         );
         run(&session, &settings).await?;
+        if broadcast != Applied::On {
+            let threshold = "SET datafusion.optimizer.hash_join_single_partition_threshold";
+            run(&session, &format!("{threshold} = 0; {threshold}_rows = 0")).await?;
+        }
         Ok(session)
     }
 }
 
 impl fmt::Display for Way {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { engine, partitions, seed, shared } = self;
-        write!(f, "{engine} in {partitions} partitions, sharing {shared}")?;
+        let Self { engine, partitions, seed, shared, broadcast } = self;
+        write!(f, "{engine} in {partitions} partitions, sharing {shared}, broadcasting {broadcast}")?;
         match engine {
             EngineKind::Inline => write!(f, ", seed {seed}"),
             EngineKind::Local | EngineKind::Stock => Ok(()),

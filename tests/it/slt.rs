@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use datafusion::arrow::datatypes::Schema;
 use query::Session;
-use query::config::{EngineKind, SharedStages};
+use query::config::{Applied, EngineKind};
 use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner};
 
 use crate::engine::{self, Answer, Way};
@@ -117,12 +117,17 @@ fn every_slt_file_passes_on_local_in_16_partitions() {
 
 #[test]
 fn every_slt_file_passes_without_shared_stages() {
-    passes([Way::local(2).sharing(SharedStages::Off)]);
+    passes([Way::local(2).sharing(Applied::Off)]);
 }
 
 #[test]
 fn every_slt_file_passes_with_all_that_repeats_shared() {
-    passes([Way::local(3).sharing(SharedStages::Always)]);
+    passes([Way::local(3).sharing(Applied::Always)]);
+}
+
+#[test]
+fn every_slt_file_passes_whatever_is_broadcast() {
+    passes([Applied::Off, Applied::Always].map(|broadcast| Way::local(3).broadcasting(broadcast)));
 }
 
 /// Files whose queries have much that repeats.
@@ -133,7 +138,7 @@ fn repeats_are_shared_in_any_number_of_partitions() {
     let is_chosen = |file: &PathBuf| folders.iter().any(|folder| file.to_str().unwrap().contains(folder));
     let files: Vec<_> = files().into_iter().filter(is_chosen).collect();
     assert!(files.len() >= folders.len() + 5, "{files:?}");
-    let always = |way: Way| way.sharing(SharedStages::Always);
+    let always = |way: Way| way.sharing(Applied::Always);
     let seeds = (0..seeds()).map(Way::inline);
     pass(&files, [1, 2, 7, 16].map(Way::local).into_iter().chain(seeds).map(always));
 }

@@ -7,7 +7,7 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::parquet::arrow::ArrowWriter;
 use query::Session;
-use query::config::SharedStages;
+use query::config::Applied;
 use tpchgen::generators as gen_;
 use tpchgen_arrow::{
     CustomerArrow, LineItemArrow, NationArrow, OrderArrow, PartArrow, PartSuppArrow, RegionArrow,
@@ -139,8 +139,15 @@ fn all_queries_answer_as_duckdb_does_on_every_engine() {
 
 #[test]
 fn all_queries_answer_as_duckdb_does_whatever_they_share() {
-    let always = [1, 2, 7, 16].map(|partitions| Way::local(partitions).sharing(SharedStages::Always));
-    answers([Way::local(2).sharing(SharedStages::Off)].into_iter().chain(always));
+    let always = [1, 2, 7, 16].map(|partitions| Way::local(partitions).sharing(Applied::Always));
+    answers([Way::local(2).sharing(Applied::Off)].into_iter().chain(always));
+}
+
+#[test]
+fn all_queries_answer_as_duckdb_does_whatever_they_broadcast() {
+    let ways = |broadcast| [1, 2, 7, 16].map(|partitions| Way::local(partitions).broadcasting(broadcast));
+    let seeds = (0..INLINE_SEEDS).map(|seed| Way::inline(seed).broadcasting(Applied::Always));
+    answers([Applied::Off, Applied::Always].into_iter().flat_map(ways).chain(seeds));
 }
 
 fn answers(ways: impl IntoIterator<Item = Way>) {

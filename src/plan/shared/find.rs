@@ -12,7 +12,7 @@ use datafusion::optimizer::AnalyzerRule;
 use super::marker::{Marker, Wish};
 use super::survey::{Info, same, survey};
 use super::table::{Demand, Share, scans};
-use crate::config::{EngineKind, QueryOptions, SharedStages};
+use crate::config::{Applied, EngineKind, QueryOptions};
 
 /// Takes subplans that repeat out of a query, the largest first; what repeats within these as well. Runs after all
 /// other analyzer rules, while repeats still are equal: the optimiser makes something of its own of each.
@@ -47,9 +47,9 @@ impl AnalyzerRule for FindShared {
         let options = config.extensions.get::<QueryOptions>().cloned().unwrap_or_default();
         let sought = match (options.engine, options.shared_stages) {
             (EngineKind::Stock, _) => Sought::Nothing,
-            (EngineKind::Local | EngineKind::Inline, SharedStages::Off) => Sought::Marked,
-            (EngineKind::Local | EngineKind::Inline, SharedStages::On) => Sought::Useful,
-            (EngineKind::Local | EngineKind::Inline, SharedStages::Always) => Sought::All,
+            (EngineKind::Local | EngineKind::Inline, Applied::Off) => Sought::Marked,
+            (EngineKind::Local | EngineKind::Inline, Applied::On) => Sought::Useful,
+            (EngineKind::Local | EngineKind::Inline, Applied::Always) => Sought::All,
         };
         let plan = if sought == Sought::Nothing { plan } else { taken_out(plan, sought)? };
         without_markers(plan)

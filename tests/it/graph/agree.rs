@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use query::config::SharedStages;
+use query::config::Applied;
 use query::memory::Limits;
 use query::session::SessionOptions;
 
@@ -55,7 +55,7 @@ fn corpora(room: &Path) -> Vec<(PathBuf, Vec<PathBuf>)> {
 }
 
 #[test]
-fn queries_give_the_same_rows_whatever_is_shared_and_in_little_memory() {
+fn queries_give_the_same_rows_whatever_rules_apply_and_in_little_memory() {
     let room = tempfile::tempdir().unwrap();
     let runtime = engine::runtime();
     let plenty = SessionOptions::default;
@@ -69,7 +69,10 @@ fn queries_give_the_same_rows_whatever_is_shared_and_in_little_memory() {
         (Way::local(2), plenty()),
         (Way::local(7), plenty()),
         (Way::local(16), plenty()),
-        (Way::local(2).sharing(SharedStages::Off), plenty()),
+        (Way::local(2).sharing(Applied::Off), plenty()),
+        (Way::local(3).broadcasting(Applied::Off), plenty()),
+        (Way::local(3).broadcasting(Applied::Always), plenty()),
+        (Way::local(2).broadcasting(Applied::Always), tiny()),
     ];
     let mut wrong = Vec::new();
     for (folder, queries) in corpora(room.path()) {

@@ -150,6 +150,8 @@ fn joins_leave_as_much_unread_as_stock() {
             for threshold in [1 << 20, 0] {
                 corpus.set("optimizer.hash_join_single_partition_threshold", threshold).await;
                 corpus.set("optimizer.hash_join_single_partition_threshold_rows", threshold).await;
+                let broadcast = format!("SET query.optimizer.broadcast_joins = {}", threshold > 0);
+                engine::run(&corpus.session, &broadcast).await.unwrap();
                 for by_row in [false, true] {
                     corpus.set("execution.parquet.pushdown_filters", by_row).await;
                     let mut pruned = 0;

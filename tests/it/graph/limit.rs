@@ -75,6 +75,8 @@ fn a_limit_stops_what_is_above_it() {
                     );
                     engine::run(&session, &sql).await.unwrap();
                 }
+                let sql = format!("SET query.optimizer.broadcast_joins = {}", !partitioned);
+                engine::run(&session, &sql).await.unwrap();
                 for sql in QUERIES {
                     let Answer::Rows(_, batches) = engine::run(&session, sql).await.unwrap() else {
                         panic!()

@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 use query::Session;
-use query::config::SharedStages;
+use query::config::Applied;
 
 use super::lower::sorted;
 use crate::engine::{self, Answer, Way};
@@ -110,7 +110,7 @@ async fn rows(session: &Session, sql: &str) -> Vec<Vec<Option<String>>> {
 #[test]
 fn random_queries_give_the_same_rows_shared_or_not() {
     engine::runtime().block_on(async {
-        let stages = [SharedStages::On, SharedStages::Always];
+        let stages = [Applied::On, Applied::Always];
         for partitions in [1, 3] {
             let plain = Way::stock(partitions).session().await.unwrap();
             engine::run(&plain, TABLES).await.unwrap();

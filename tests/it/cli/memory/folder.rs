@@ -3,6 +3,9 @@
 use super::{ROWS, Small};
 use crate::cli::atomic::limited;
 
+/// Too little for the rows, and enough for the merges of two sorts, so that none is refused.
+const ROOMY: &str = "64MB";
+
 /// Fills the folder for seconds before the first row comes.
 fn long() -> String {
     format!("select a.id from generate_series(1, 20) b cross join {ROWS} a order by a.text desc, b.value")
@@ -24,7 +27,7 @@ impl Small {
 #[test]
 fn it_is_private_and_made_only_when_needed() {
     use std::os::unix::fs::PermissionsExt;
-    let small = Small::new("32MB");
+    let small = Small::new(ROOMY);
     assert_eq!(small.sql("select 1 as a").rows(), "a\n1\n");
     let _running = small.begin();
     let names = small.left();
@@ -42,7 +45,7 @@ fn it_is_private_and_made_only_when_needed() {
 #[test]
 fn a_signal_takes_it_away() {
     for (signal, code) in [(libc::SIGTERM, 143), (libc::SIGINT, 130)] {
-        let small = Small::new("32MB");
+        let small = Small::new(ROOMY);
         let running = small.begin();
         running.signal(signal);
         assert_eq!(running.wait().error(code), "error: interrupted\n");
@@ -62,7 +65,7 @@ fn a_failure_takes_it_away() {
 
 #[test]
 fn what_a_killed_process_left_is_swept_by_the_next() {
-    let small = Small::new("32MB");
+    let small = Small::new(ROOMY);
     let killed = small.begin().kill();
     assert_eq!(killed.signal, Some(libc::SIGKILL));
     assert_eq!(small.left().len(), 1);

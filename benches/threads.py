@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+"""What a second thread gives: TPC-H with 1 thread and with 2, for `local`, for `stock` and for DuckDB, in turn.
+
+usage: threads.py --query BINARY --data FOLDER [--pairs 5] [--only 1,2] [--bound 0.588]
+
+For each engine and query the geometric mean of the time with 2 threads over that with 1. It is the time of the query
+alone, without the start of the process and the tables. DuckDB is that of the Python that runs this. With --bound, exits
+with 1 if `local`'s geometric mean over all queries is above it. Quote the ratios, not the seconds.
+"""
+
+import argparse
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+from engines import interval, prelude, seconds
+
+
+def duckdb_seconds(threads, data, path):
+    """The seconds of a query in a fresh process, as this file measures them when it is called with --duckdb."""
+    done = subprocess.run([sys.executable, __file__, "--duckdb", str(threads), data, path], capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(done.stderr[-500:])
+    return float(done.stdout)
+
+
+def duckdb_once(threads, data, path):
+    import duckdb
+
+    connection = duckdb.connect()
+    connection.execute(f"SET threads = {threads}")
+    for name in sorted(os.listdir(data)):
+        if name.endswith(".parquet"):
+            connection.execute(f"CREATE VIEW {name[:-8]} AS SELECT * FROM '{os.path.join(data, name)}'")
+    with open(path) as file:
+        sql = file.read()
+    begin = time.perf_counter()
+    result = connection.execute(sql)
+    if result.description:
+        result.fetchall()
+    print(time.perf_counter() - begin)
+
+
+def main():
+    if sys.argv[1:2] == ["--duckdb"]:
+        return duckdb_once(*sys.argv[2:])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--query", required=True)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--bound", type=float)
+    args = parser.parse_args()
+    only = set(filter(None, args.only.split(",")))
+    folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "queries", "tpch")
+    numbers = sorted(int(name[1:-4]) for name in os.listdir(folder) if name.endswith(".sql"))
+    means = {"local": [], "stock": [], "duckdb": []}
+    with tempfile.TemporaryDirectory() as room:
+        script, record = os.path.join(room, "query.sql"), os.path.join(room, "record.json")
+        for number in (number for number in numbers if not only or str(number) in only):
+            path = os.path.join(folder, f"q{number}.sql")
+            with open(path) as text, open(script, "w") as out:
+                out.write(prelude(args.data) + text.read())
+
+            def took(engine, threads):
+                if engine == "duckdb":
+                    return duckdb_seconds(threads, args.data, path)
+                return seconds([args.query, "run", script, "--engine", engine, "--threads", str(threads)], record)
+
+            ratios = {engine: [] for engine in means}
+            # The first pair warms the page cache.
+            for pair in range(args.pairs + 1):
+                for engine in means:
+                    both = {threads: took(engine, threads) for threads in ((1, 2) if pair % 2 == 0 else (2, 1))}
+                    if pair > 0:
+                        ratios[engine].append(both[2] / both[1])
+            shown = []
+            for engine in means:
+                mean, low, high = interval(ratios[engine])
+                means[engine].append(mean)
+                shown.append(f"{engine} {mean:.3f} [{low:.3f}, {high:.3f}]")
+            print(f"q{number:<3} {'  '.join(shown)}", flush=True)
+    over_all = {engine: math.exp(statistics.fmean(map(math.log, ratios))) for engine, ratios in means.items()}
+    shown = "  ".join(f"{engine} {ratio:.3f} ({1 / ratio:.2f}x)" for engine, ratio in over_all.items())
+    print(f"geomean over {len(means['local'])} queries, {args.pairs} pairs each: {shown}")
+    if args.bound is not None and over_all["local"] > args.bound:
+        sys.exit(1)
+
+
+main()
