@@ -27,9 +27,10 @@ run: build
 build:
 	$(CARGO) build --locked
 
-# Some tests open a page in a headless Chromium.
+# Some tests open a page in a headless Chromium, others read from servers of S3 and HDFS.
 test:
 	@tests/browser.sh --install >/dev/null
+	@tests/servers.sh --install >/dev/null
 	$(CARGO) test --locked --quiet
 
 check: $(DENY)
@@ -62,6 +63,7 @@ soak: build
 	QUERY_SOAK_TPCH=1:256MB $(CARGO) test --locked --quiet -- memory::tpch
 	$(MAKE) $(TPCDS)/q1.sql
 	QUERY_SOAK_TPCDS=$(abspath $(TPCDS)) $(CARGO) test --locked --quiet -- graph::lower graph::agree
+	QUERY_SOAK_OBJECTS=1 $(CARGO) test --locked --quiet -- remote_tpch::a_prefix
 	QUERY_SOAK_NARROWED=4000 $(CARGO) test --locked --quiet -- narrowed::
 
 # TPC-DS, tables and queries: DuckDB's generator, from PyPI.

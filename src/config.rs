@@ -1,5 +1,7 @@
 //! What the environment says, and our own settings; the only reader of environment variables.
 
+pub mod toml;
+
 use std::any::Any;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -17,6 +19,38 @@ use etcetera::base_strategy::Xdg;
 /// `~/.local/state/query`. `None` where there is no home. Nothing is created.
 pub fn state_dir() -> Option<PathBuf> {
     Xdg::new().ok()?.state_dir().map(|folder| folder.join("query"))
+}
+
+/// The configuration file: `$XDG_CONFIG_HOME/query/config.toml` or `~/.config/query/config.toml`. `None` where there is
+/// no home. `--config` and `QUERY_CONFIG` beat it.
+pub fn config_file() -> Option<PathBuf> {
+    Xdg::new().ok().map(|folder| folder.config_dir().join("query").join("config.toml"))
+}
+
+/// The configuration file that the user chose, `QUERY_CONFIG`; `--config` beats it.
+pub fn chosen_config_file() -> Option<PathBuf> {
+    env::var_os("QUERY_CONFIG").filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// Beginnings of the names of variables that stores are set up with.
+const STORE_VARIABLES: [&str; 6] = ["AWS_", "AZURE_", "GOOGLE_", "GCP_", "GCS_", "HADOOP_"];
+/// Parts of the names of those whose values are secrets, and ends of the names of those that only lead to some.
+const SECRET_PARTS: [&str; 7] =
+    ["KEY", "SECRET", "TOKEN", "PASSWORD", "SAS", "CONNECTION_STRING", "CREDENTIAL"];
+const LEADING_ENDS: [&str; 7] = ["_FILE", "_URI", "_PATH", "_URL", "_DIR", "_ENDPOINT", "_CREDENTIALS"];
+
+/// The values of the environment that are secrets of stores: they are to be hidden.
+pub fn secret_values() -> Vec<String> {
+    let is_secret = |name: &str| {
+        STORE_VARIABLES.iter().any(|start| name.starts_with(start))
+            && SECRET_PARTS.iter().any(|part| name.contains(part))
+            && !LEADING_ENDS.iter().any(|end| name.ends_with(end))
+    };
+    let of = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        let name = name.to_string_lossy().to_uppercase();
+        is_secret(&name).then(|| value.to_string_lossy().into_owned())
+    };
+    env::vars_os().filter_map(of).collect()
 }
 
 /// The limit of memory, `QUERY_MEMORY_LIMIT`, as it is written; `--memory-limit` beats it.
@@ -113,6 +147,8 @@ pub struct QueryOptions {
     pub broadcast_joins: Applied,
     /// When the command line shows how far a statement is.
     pub progress: ProgressChoice,
+    /// How much a query may read of files.
+    pub max_scan: ScanLimit,
 }
 
 impl Default for QueryOptions {
@@ -126,6 +162,7 @@ impl Default for QueryOptions {
             shared_stages: Applied::On,
             broadcast_joins: Applied::On,
             progress: ProgressChoice::Auto,
+            max_scan: ScanLimit::default(),
         }
     }
 }
@@ -157,6 +194,7 @@ impl ExtensionOptions for QueryOptions {
             "optimizer.shared_stages" => self.shared_stages = value.parse()?,
             "optimizer.broadcast_joins" => self.broadcast_joins = value.parse()?,
             "progress" => self.progress = value.parse()?,
+            "execution.max_scan" => self.max_scan = value.parse()?,
             _ => return Err(config_datafusion_err!("there is no setting '{}.{key}'", Self::PREFIX)),
         }
         Ok(())
@@ -198,6 +236,11 @@ impl ExtensionOptions for QueryOptions {
                 "progress",
                 self.progress.to_string(),
                 "when the command line shows how far a statement is: auto (on a terminal), on or off",
+            ),
+            entry(
+                "execution.max_scan",
+                self.max_scan.to_string(),
+                "a query that would read more of files than this is refused before it runs: a size, or none",
             ),
         ]
     }
@@ -350,6 +393,30 @@ impl FromStr for Bytes {
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         ByteSize(self.0).display().iec().fmt(f)
+    }
+}
+
+/// How much a query may read of files: a number of bytes, or `none` for no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ScanLimit(pub Option<Bytes>);
+
+impl FromStr for ScanLimit {
+    type Err = DataFusionError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.trim().eq_ignore_ascii_case("none") {
+            true => Ok(Self(None)),
+            false => text.parse().map(|bytes| Self(Some(bytes))),
+        }
+    }
+}
+
+impl fmt::Display for ScanLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(bytes) => bytes.fmt(f),
+            None => f.write_str("none"),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! about it, what. It is printed in one place only, by the command line (`cli::report`).
 
 mod resources;
+mod store;
 mod task;
 mod wording;
 
@@ -17,7 +18,10 @@ use std::time::Duration;
 use datafusion::arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 
+use crate::hidden;
+
 pub use resources::{OUT_OF_MEMORY, Refusal, is_out_of_memory};
+pub use store::{StoreAction, StoreError};
 pub use task::{OperatorFailure, Stopped, TaskFailure, panic_message, panicked};
 
 /// Result of everything in this crate that can fail.
@@ -114,9 +118,9 @@ impl FileError {
         Self { path: path.into(), trouble: trouble.into(), help: None, source: None }
     }
 
-    /// A decoder's error. One that names a file already is passed on as it is.
+    /// A decoder's error. One that names a file or an object already is passed on as it is.
     pub fn wrap(path: &str, source: DataFusionError) -> DataFusionError {
-        if find::<Self>(&source).is_some() {
+        if find::<Self>(&source).is_some() || find::<StoreError>(&source).is_some() {
             return source;
         }
         let Explained { message: trouble, help } = explain(&source);
@@ -225,7 +229,8 @@ impl Error {
 impl StatementError {
     /// An error of our own at a place.
     pub fn new(message: impl Into<String>, place: Option<Place>) -> Self {
-        Self { message: message.into(), place, label: None, help: Vec::new(), misuse: false, source: None }
+        let message = hidden::hidden(message.into());
+        Self { message, place, label: None, help: Vec::new(), misuse: false, source: None }
     }
 
     /// The engine's error, worded for people, at a place.
@@ -244,7 +249,7 @@ impl StatementError {
     /// Adds a line of advice.
     #[must_use]
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
-        self.help.push(help.into());
+        self.help.push(hidden::hidden(help.into()));
         self
     }
 
@@ -315,11 +320,20 @@ struct Explained {
     help: Option<String>,
 }
 
+/// Words an engine's error for people, without the values of secrets.
+fn explain(error: &DataFusionError) -> Explained {
+    let Explained { message, help } = worded(error);
+    Explained { message: hidden::hidden(message), help: help.map(hidden::hidden) }
+}
+
 /// Words an engine's error for people: its kind's prefix and its backtrace are dropped, arithmetic
 /// failures say what to do about them.
-fn explain(error: &DataFusionError) -> Explained {
+fn worded(error: &DataFusionError) -> Explained {
     if let Some(file) = find::<FileError>(error) {
         return Explained { message: file.to_string(), help: file.help.clone() };
+    }
+    if let Some(store) = find::<StoreError>(error) {
+        return Explained { message: store.to_string(), help: store.help.clone() };
     }
     let root = error.find_root();
     if let Some(refusal) = resources::explain(root) {

@@ -12,9 +12,11 @@ pub mod source;
 pub mod memory;
 pub mod scheduler;
 pub mod graph;
+pub mod store;
 pub mod config;
 pub mod error;
 pub mod scratch;
+pub mod hidden;
 
 /// The engine that plans are made of, for its types: Arrow's are in `datafusion::arrow`.
 pub use datafusion;

@@ -95,8 +95,9 @@ fn claim(folder: &Path) -> io::Result<Option<File>> {
     Ok(Some(lock))
 }
 
+/// The user that this process works for.
 #[expect(unsafe_code, reason = "std does not tell the user")]
-fn user() -> u32 {
+pub fn user() -> u32 {
     // SAFETY: the call cannot fail and touches no memory.
     unsafe { libc::geteuid() }
 }

@@ -6,21 +6,29 @@ mod clock;
 mod copy;
 mod describe;
 mod engine;
+mod estimate;
 mod explain;
 mod frame;
 mod graph;
-mod names;
+mod insert;
 mod limits;
+mod names;
 mod narrow;
 mod plan;
+mod project;
 mod read;
+mod readonly;
 mod rerun;
+mod secrets;
+mod upload;
 
 pub use limits::SessionOptions;
+pub use project::find_project;
+pub use upload::Spool;
 
 use std::sync::Arc;
 
-use datafusion::catalog::{DynamicFileCatalog, UrlTableFactory};
+use datafusion::catalog::{CatalogProviderList, DynamicFileCatalog, UrlTableFactory};
 use datafusion::common::TableReference;
 use datafusion::common::format::ExplainFormat;
 use datafusion::error::DataFusionError;
@@ -34,12 +42,13 @@ use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 
 use sqlparser::ast::ObjectName;
 
-use crate::config::QueryOptions;
+use crate::config::{self, QueryOptions};
 use crate::error::{Result, StatementError, is_out_of_memory};
 use crate::frontend::functions;
 use crate::frontend::materialized::MaterializedPlanner;
 use crate::frontend::sql::{Functions, Names, Params, Statement, diagnose};
 use crate::frontend::summarize::SummarizePlanner;
+use crate::hidden;
 use crate::memory::Resources;
 use crate::plan::broadcast::with_broadcast_joins;
 use crate::plan::checked::{CheckedArithmetic, GuardedFilters, with_checked_rules, with_guarded_logic};
@@ -53,14 +62,18 @@ use crate::plan::statistics::with_exact_statistics;
 use crate::plan::subquery::NullableScalarSubqueries;
 use crate::plan::truth::ThreeValued;
 use crate::scheduler::event::{Observers, TempGauge};
-use crate::source::{ExternalTables, Files, Lookup};
+use crate::source::{ExternalTables, Files, Lookup, Remotes};
+use crate::store::{Secrets, Stores};
 use clock::Runs;
+use project::{Catalogs, Project, Reach};
+use readonly::Access;
 
 /// Tables, views, settings and functions that statements and frames share. Clones share them too.
 #[derive(Clone)]
 pub struct Session {
     context: SessionContext,
     resources: Arc<Resources>,
+    stores: Arc<Stores>,
 }
 
 /// What a statement gives.
@@ -103,10 +116,22 @@ impl Session {
         options.execution.listing_table_ignore_subdirectory = false;
         limits::fit(&mut config, &resources)?;
         config.set_extension(Arc::clone(&resources));
+        config::secret_values().iter().for_each(|value| hidden::keep(value));
+        let secrets = Secrets::new();
+        session_options.secrets.iter().cloned().for_each(|secret| drop(secrets.insert(secret)));
+        let stores = Arc::new(Stores::with_options(Arc::new(secrets), session_options.stores()));
+        // By their type, for those who have a session's state only: the runtime knows them as a trait.
+        config.set_extension(Arc::clone(&stores));
+        config.set_extension(Arc::new(Remotes::default()));
+        config.set_extension(Arc::new(Access { is_readonly: session_options.readonly }));
+        let files = Arc::new(Files::new());
+        let project = session_options.project.as_deref();
+        let project = project.map(|root| Arc::new(Project::new(root, &files, &resources, &stores)));
+        project.iter().for_each(|project| config.set_extension(Arc::clone(project)));
 
         let mut state = SessionStateBuilder::new()
             .with_config(config)
-            .with_runtime_env(limits::runtime(&resources)?)
+            .with_runtime_env(limits::runtime(&resources, &stores)?)
             .with_default_features()
             .with_query_planner(Arc::new(engine::JobPlanner))
             .with_analyzer_rule(Arc::new(ThreeValued))
@@ -129,15 +154,30 @@ impl Session {
             state.table_factories_mut().insert(format.into(), Arc::new(ExternalTables));
         }
 
-        let files = Arc::new(Files::new());
         let catalogs = Arc::clone(state.catalog_list());
         let catalogs = DynamicFileCatalog::new(catalogs, Arc::clone(&files) as Arc<dyn UrlTableFactory>);
-        let state =
-            SessionStateBuilder::new_from_existing(state).with_catalog_list(Arc::new(catalogs)).build();
+        let catalogs: Arc<dyn CatalogProviderList> = match project {
+            Some(project) => Arc::new(Catalogs { inner: Arc::new(catalogs), project }),
+            None => Arc::new(catalogs),
+        };
+        let state = SessionStateBuilder::new_from_existing(state).with_catalog_list(catalogs).build();
         let context = SessionContext::new_with_state(state);
         files.attach(&context);
         crate::source::functions::register(&context);
-        Ok(Self { context, resources })
+        Ok(Self { context, resources, stores })
+    }
+
+    /// Forgets what stores of the network have listed, and what was learnt of their objects: statements that follow see
+    /// what is there then. Local files are looked up for each statement anyway.
+    pub fn refresh(&self) {
+        if let Some(remotes) = self.context.state_ref().read().config().get_extension::<Remotes>() {
+            remotes.forget();
+        }
+    }
+
+    /// The session's stores of the network, and the secrets that they are opened with.
+    pub fn stores(&self) -> &Arc<Stores> {
+        &self.stores
     }
 
     /// The memory and temporary files that the session's queries may take.
@@ -180,18 +220,54 @@ impl Session {
     /// # Errors
     /// Planning errors point at their place in the script and name what comes nearest.
     pub async fn run(&self, statement: &Statement, params: &Params) -> Result<Outcome> {
+        if let Some(secret) = statement.secret() {
+            return self.carry_out_secret(secret, params);
+        }
         if let Some(of) = statement.graph() {
             return Ok(Outcome::Rows(self.explained_graph(statement, params, of).await?));
         }
+        if statement.is_estimate() {
+            return Ok(Outcome::Rows(self.estimated(statement, params).await?));
+        }
+        let before = self.stores.usage();
         let plan = self.plan(statement, params, Runs::of(statement.ast())).await?;
-        let mut plan = params.bind(plan, statement)?;
+        let plan = params.bind(plan, statement)?;
+        let is_analyzed = matches!(plan, LogicalPlan::Analyze(_));
+        let told = |failure| match failure {
+            Failure::Engine(error) => located(error, statement).into(),
+            Failure::Own(error) => error,
+        };
+        self.refuse_changes(&plan).await.map_err(|error| located(error, statement))?;
+        let into_files = insert::into_files(&self.context.state(), plan).await;
+        let mut plan = into_files.map_err(|error| located(error, statement))?;
+        if let Some(done) = self.last(statement, &plan).await.map_err(told)? {
+            return Ok(done);
+        }
+        if statement.only_if_new()
+            && matches!(&plan, LogicalPlan::Ddl(DdlStatement::CreateView(view)) if self.is_known(&view.name))
+        {
+            return Ok(Outcome::Done);
+        }
         if describe::query_of(statement.ast()).is_some() {
             plan = describe::described(&self.context.state(), plan).map_err(|e| located(e, statement))?;
         }
-        self.execute(plan, statement.returns_rows()).await.map_err(|error| match error {
-            Failure::Engine(error) => located(error, statement).into(),
-            Failure::Own(error) => error,
+        let outcome = match self.execute(plan, statement.returns_rows()).await.map_err(told)? {
+            Outcome::Rows(rows) if is_analyzed => {
+                Outcome::Rows(analyze::with_stores(rows, &self.stores, before))
+            }
+            other => other,
+        };
+        Ok(match outcome {
+            Outcome::Rows(rows) if statement.tells_of_plans() => {
+                Outcome::Rows(explain::without_secrets(rows))
+            }
+            other => other,
         })
+    }
+
+    /// Whether the session has a table of this name by itself.
+    fn is_known(&self, name: &TableReference) -> bool {
+        Reach::Session.during_call(|| self.context.table_exist(name.clone())).unwrap_or(false)
     }
 
     /// The physical plan of a statement that is carried out by one: a query, COPY, EXPLAIN. Nothing is run; a
@@ -206,8 +282,8 @@ impl Session {
         params: &Params,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let plan = params.bind(self.plan(statement, params, Runs::of(statement.ast())).await?, statement)?;
-        let planned = match explain::prepare(plan) {
-            Ok(plan) => self.context.state().create_physical_plan(&plan).await,
+        let planned = match insert::into_files(&self.context.state(), plan).await.and_then(explain::prepare) {
+            Ok(plan) => self.unlimited().create_physical_plan(&plan).await,
             Err(error) => Err(error),
         };
         planned.map(engine::planned).map_err(|error| located(error, statement).into())
@@ -215,6 +291,7 @@ impl Session {
 
     async fn execute(&self, plan: LogicalPlan, returns_rows: bool) -> Result<Outcome, Failure> {
         let plan = explain::prepare(plan)?;
+        self.refuse_changes(&plan).await?;
         self.check(&plan).await?;
         if limits::set(&self.context, &self.resources, &plan)? {
             return Ok(Outcome::Done);
@@ -257,17 +334,6 @@ impl Session {
                     dml.op.name().to_uppercase()
                 ))
                 .into())
-            }
-            LogicalPlan::Dml(dml) if matches!(dml.op, WriteOp::Insert(_)) => {
-                let name = dml.table_name.table();
-                let provider = self.context.table_provider(dml.table_name.clone()).await?;
-                match provider.downcast_ref::<datafusion::datasource::MemTable>() {
-                    Some(_) => Ok(()),
-                    None => Err(DataFusionError::NotImplemented(format!(
-                        "INSERT INTO '{name}', a table of files, is not supported yet: use COPY … TO"
-                    ))
-                    .into()),
-                }
             }
             _ => Ok(()),
         }
@@ -357,9 +423,24 @@ async fn carry_out(context: &SessionContext, plan: LogicalPlan) -> Result<Outcom
     if let LogicalPlan::Copy(_) = &plan {
         return Ok(Outcome::Written(copy::run(context, plan).await?));
     }
-    // A table may have the name of a folder that is there; views and queries have found their files already.
-    let lookup = if matches!(plan, LogicalPlan::Ddl(_)) { Lookup::Nothing } else { Lookup::Files };
-    written(lookup.during(context.execute_logical_plan(plan)).await?).await
+    // A table may have the name of a folder that is there, or of one that lasts; views and queries have found their
+    // files already.
+    let is_ddl = matches!(plan, LogicalPlan::Ddl(_));
+    let (lookup, reach) =
+        if is_ddl { (Lookup::Nothing, Reach::Session) } else { (Lookup::Files, Reach::All) };
+    let run = context.execute_logical_plan(until_the_end(plan));
+    written(reach.during(lookup.during(run)).await?).await
+}
+
+/// Makes what is called temporary: here it ends with the session anyway, and the engine knows no such word.
+fn until_the_end(mut plan: LogicalPlan) -> LogicalPlan {
+    match &mut plan {
+        LogicalPlan::Ddl(DdlStatement::CreateView(view)) => view.temporary = false,
+        LogicalPlan::Ddl(DdlStatement::CreateExternalTable(table)) => table.temporary = false,
+        LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(table)) => table.temporary = false,
+        _ => {}
+    }
+    plan
 }
 
 async fn written(frame: DataFrame) -> Result<Outcome, Failure> {

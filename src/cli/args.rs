@@ -13,13 +13,14 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, Value
 use super::data::Data;
 use super::graph::Drawing;
 use super::record::Files;
-use crate::config::{self, ColorChoice, EngineKind, ProgressChoice};
+use crate::config::{self, ColorChoice, EngineKind, ProgressChoice, ScanLimit};
 use crate::error::{Error, Result};
 use crate::frontend::sql::Params;
 use crate::graph::GraphFormat;
 use crate::memory::{Limits, temp_bytes};
 use crate::output::Format;
-use crate::session::SessionOptions;
+use crate::session::{SessionOptions, find_project};
+use crate::store::{Secret, file};
 
 /// Run SQL over files, in a shell or from a script
 #[derive(Parser)]
@@ -30,10 +31,7 @@ use crate::session::SessionOptions;
     max_term_width = 100,
     args_conflicts_with_subcommands = false
 )]
-#[command(after_help = "Examples:\n  \
-    query sales.parquet\n  \
-    query -c \"SELECT region, sum(amount) FROM 'sales/*.csv' GROUP BY ALL\"\n  \
-    query run report.sql --param day=2026-11-01 -o report.parquet\n\n\
+#[command(after_help = "Example: query -c \"SELECT region, sum(amount) FROM 'sales/*.csv' GROUP BY ALL\"\n\
     Exit codes: 0 done, 1 failed, 2 usage, 124 timeout, 130 Ctrl-C, 143 terminated")]
 struct Cli {
     #[command(subcommand)]
@@ -117,6 +115,9 @@ struct Shared {
     /// What runs queries: local, inline or stock
     #[arg(long, global = true, value_name = "ENGINE", hide_possible_values = true, value_parser = engines())]
     engine: Option<String>,
+    /// Read this configuration file (secrets of stores)
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Write down in this file what stages and tasks did
     #[arg(long, global = true, value_name = "FILE")]
     record: Option<PathBuf>,
@@ -126,6 +127,15 @@ struct Shared {
     /// Write a page about the run into this HTML file
     #[arg(long, global = true, value_name = "FILE")]
     report: Option<PathBuf>,
+    /// Folder of tables that last [default: with .query]
+    #[arg(long, global = true, value_name = "DIR")]
+    project: Option<PathBuf>,
+    /// Refuse what changes files or tables that last
+    #[arg(long, global = true)]
+    readonly: bool,
+    /// Refuse a query that would read more, as 10GB
+    #[arg(long, global = true, value_name = "SIZE", allow_hyphen_values = true)]
+    max_scan: Option<String>,
     /// Show how far a statement is: auto, on or off
     #[arg(long, global = true, value_name = "WHEN", value_parser = progress_choices(), hide_possible_values = true)]
     progress: Option<String>,
@@ -256,7 +266,15 @@ fn mean(cli: Cli, matches: &ArgMatches) -> Result<Args> {
         engine: shared.engine.as_deref().map(str::parse).transpose()?,
         threads: shared.threads,
         progress: progress(&shared)?,
+        secrets: secrets(&shared)?,
+        patience: None,
+        project: project(&shared)?,
+        readonly: shared.readonly,
+        max_scan: max_scan(&shared)?,
     };
+    if shared.readonly {
+        refuse_files(&shared, drawing.as_ref())?;
+    }
     Ok(Args {
         inputs,
         data,
@@ -297,6 +315,18 @@ fn limits(shared: &Shared) -> Result<Limits> {
     })
 }
 
+/// The secrets of the configuration file: of the flag's, else the environment's, which have to be there, else of the
+/// usual one.
+fn secrets(shared: &Shared) -> Result<Vec<Secret>> {
+    let chosen = shared.config.clone().or_else(config::chosen_config_file);
+    let usual = if chosen.is_none() { config::config_file() } else { None };
+    match (&chosen, &usual) {
+        (Some(path), _) => file::read(path, true),
+        (None, Some(path)) => file::read(path, false),
+        (None, None) => Ok(Vec::new()),
+    }
+}
+
 /// When to show how far statements are: the flag, else the environment.
 fn progress(shared: &Shared) -> Result<Option<ProgressChoice>> {
     let Some(text) = shared.progress.clone().or_else(config::progress) else { return Ok(None) };
@@ -306,6 +336,39 @@ fn progress(shared: &Shared) -> Result<Option<ProgressChoice>> {
             let message = format!("QUERY_PROGRESS cannot be '{text}'");
             Err(Error::usage_help(message, "set it to auto, on or off"))
         }
+    }
+}
+
+/// The folder of the project: the flag's, else the one that the working directory is in.
+fn project(shared: &Shared) -> Result<Option<PathBuf>> {
+    match &shared.project {
+        Some(folder) if folder.is_dir() => Ok(Some(folder.clone())),
+        Some(folder) => Err(Error::usage_help(
+            format!("no folder '{}'", folder.display()),
+            "--project names an existing one",
+        )),
+        None => Ok(std::env::current_dir().ok().and_then(|here| find_project(&here))),
+    }
+}
+
+fn max_scan(shared: &Shared) -> Result<ScanLimit> {
+    let Some(text) = &shared.max_scan else { return Ok(ScanLimit::default()) };
+    text.parse().map_err(|_| {
+        Error::usage_help(format!("'{text}' is not a size for --max-scan"), "write it as 10GB or 500MiB")
+    })
+}
+
+/// Refuses files that the flags name together with `--readonly`.
+fn refuse_files(shared: &Shared, drawing: Option<&Drawing>) -> Result<()> {
+    let named = [
+        (shared.output.is_some() || drawing.is_some_and(Drawing::has_file), "-o"),
+        (shared.record.is_some(), "--record"),
+        (shared.trace.is_some(), "--trace"),
+        (shared.report.is_some(), "--report"),
+    ];
+    match named.iter().find(|(is_named, _)| *is_named) {
+        Some((_, flag)) => Err(Error::usage(format!("{flag} writes a file, and --readonly refuses that"))),
+        None => Ok(()),
     }
 }
 

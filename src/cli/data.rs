@@ -70,7 +70,8 @@ impl Data {
 impl View {
     /// What makes it. A folder of the same name counts as a table of files: it is replaced.
     pub(super) fn items(&self) -> Items {
-        let sql = format!("create or replace view {} as select * from {}", self.name, quoted(&self.path));
+        let sql =
+            format!("create or replace temp view {} as select * from {}", self.name, quoted(&self.path));
         Items::of_sql(&Script::new("<command line>", sql))
     }
 }

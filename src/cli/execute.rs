@@ -70,7 +70,7 @@ impl Desk {
         let statement = raw.parse(&self.session.functions())?;
         match self.session.run(&statement, &self.params).await? {
             Outcome::Rows(mut rows) => {
-                let mut results = self.output.open(rows.schema(), stop)?;
+                let mut results = self.output.open(rows.schema(), &self.session, stop)?;
                 let mut count = 0;
                 while let Some(batch) = rows.next().await {
                     let batch = batch.map_err(|error| located(error, &statement))?;
@@ -78,7 +78,7 @@ impl Desk {
                     results.writer.write(&batch)?;
                 }
                 shown_whole(stop);
-                results.finish()?;
+                results.finish().await?;
                 Ok(Done::Rows(count))
             }
             Outcome::Written(rows) => {

@@ -40,6 +40,11 @@ impl Drawing {
         Ok(Self { format, file, text: String::new(), count: 0, has_several: false })
     }
 
+    /// Whether they go into a file.
+    pub(super) fn has_file(&self) -> bool {
+        self.file.is_some()
+    }
+
     /// Counts the graphs that scripts have. What cannot be parsed is told when its turn comes.
     ///
     /// # Errors

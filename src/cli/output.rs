@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
 
@@ -11,8 +12,11 @@ use super::args::Args;
 use super::progress;
 use super::supervise::Stop;
 use crate::error::{Error, Result};
+use crate::hidden;
 use crate::output::staging::Staging;
 use crate::output::{BatchWriter, Format, Limits, Sink};
+use crate::session::{Session, Spool};
+use crate::source::file::local_path;
 
 const BUFFER_BYTES: usize = 64 * 1024;
 /// Rows of a table on a terminal, unless asked for otherwise.
@@ -42,8 +46,18 @@ struct Target {
 /// One result set being written.
 pub(super) struct Results {
     pub(super) writer: Box<dyn BatchWriter>,
-    staging: Option<Staging>,
+    place: Place,
     stop: Stop,
+}
+
+/// What is left to do when a document is written.
+enum Place {
+    /// Nothing: it went where it belongs.
+    There,
+    /// It is renamed.
+    Staged(Staging),
+    /// It is put into a store.
+    Spooled { session: Arc<Session>, spool: Spool, url: String },
 }
 
 impl Output {
@@ -136,7 +150,7 @@ impl Output {
     }
 
     /// Opens the place for a result set. Standard output is measured anew: a window may have another size.
-    pub(super) fn open(&self, schema: SchemaRef, stop: &Stop) -> Result<Results> {
+    pub(super) fn open(&self, schema: SchemaRef, session: &Arc<Session>, stop: &Stop) -> Result<Results> {
         let Some(target) = &self.file else {
             let stdout = io::stdout();
             let to_terminal = stdout.is_terminal();
@@ -146,12 +160,12 @@ impl Output {
             let limits = Limits { width: width.map(|(width, _)| width.0.into()), rows };
             let shown = Screened { inner: stdout, is_terminal: to_terminal };
             let writer = self.format().writer(schema, sink(shown, stop), Path::new("-"), limits)?;
-            return Ok(Results { writer, staging: None, stop: stop.clone() });
+            return Ok(Results { writer, place: Place::There, stop: stop.clone() });
         };
         let limits = Limits { width: None, rows: self.rows() };
-        let (file, staging) = target.create(self.format())?;
+        let (file, place) = target.create(self.format(), session)?;
         let writer = self.format().writer(schema, sink(file, stop), &target.path, limits)?;
-        Ok(Results { writer, staging, stop: stop.clone() })
+        Ok(Results { writer, place, stop: stop.clone() })
     }
 
     fn rows(&self) -> Option<usize> {
@@ -162,11 +176,23 @@ impl Output {
 impl Target {
     /// A staged file, with the results that the file holds already; devices and pipes (`/dev/null`) are
     /// written as they are.
-    fn create(&self, format: Format) -> Result<(File, Option<Staging>)> {
+    fn create(&self, format: Format, session: &Arc<Session>) -> Result<(File, Place)> {
         let path = self.path.as_path();
         let failed = |source| Error::io("write", path, source);
-        if let Some(file) = special(path)? {
-            return Ok((file, None));
+        let url = path.to_str().filter(|text| local_path(text).is_none());
+        if url.is_none()
+            && let Some(file) = special(path)?
+        {
+            return Ok((file, Place::There));
+        }
+        if self.results > 0 && url.is_some() {
+            let message = format!("'{}' has a result, and an object takes one", path.display());
+            return Err(Error::usage_help(message, "name another one with .output URL"));
+        }
+        if let Some(url) = url {
+            let spool = session.spool()?;
+            let file = File::options().write(true).truncate(true).open(spool.path()).map_err(failed)?;
+            return Ok((file, Place::Spooled { session: Arc::clone(session), spool, url: url.to_string() }));
         }
         if self.results > 0 && (format.is_binary() || format == Format::Json) {
             let message = format!("'{}' has a result, and {format} takes one", path.display());
@@ -180,18 +206,19 @@ impl Target {
             fs::copy(path, staging.path()).map_err(failed)?;
         }
         let file = File::options().create(true).append(true).open(staging.path()).map_err(failed)?;
-        Ok((file, Some(staging)))
+        Ok((file, Place::Staged(staging)))
     }
 }
 
 impl Results {
     /// Ends the document and puts it in its place.
-    pub(super) fn finish(self) -> Result<()> {
+    pub(super) async fn finish(self) -> Result<()> {
         self.writer.finish()?;
-        match self.staging {
-            Some(_) if self.stop.is_set() => Err(Error::BrokenPipe),
-            Some(staging) => staging.commit(),
-            None => Ok(()),
+        match self.place {
+            Place::There => Ok(()),
+            Place::Staged(_) | Place::Spooled { .. } if self.stop.is_set() => Err(Error::BrokenPipe),
+            Place::Staged(staging) => staging.commit(),
+            Place::Spooled { session, spool, url } => session.upload(spool.path(), &url).await,
         }
     }
 }
@@ -213,8 +240,12 @@ fn special(path: &Path) -> Result<Option<File>> {
     Ok(None)
 }
 
-/// Puts a document into a file, all of it or nothing; devices and pipes are written as they are.
+/// Puts a document into a file, all of it or nothing; devices and pipes are written as they are. What it has of secrets
+/// is left out.
 pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let text = String::from_utf8_lossy(bytes);
+    let text = hidden::hide(&text);
+    let bytes = text.as_bytes();
     let failed = |source: io::Error| Error::write(path, source);
     if let Some(mut file) = special(path)? {
         return file.write_all(bytes).map_err(failed);

@@ -8,6 +8,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet}
 use super::progress;
 use crate::config::ColorChoice;
 use crate::error::{Error, Place, StatementError};
+use crate::hidden;
 
 /// Lines longer than this are cut around the place that matters.
 const WIDTH_DEFAULT: usize = 120;
@@ -33,11 +34,11 @@ impl Reporter {
         Self { colours: color.colours(stderr.is_terminal()), width }
     }
 
-    /// A line for people.
+    /// A line for people, without the values of secrets.
     pub(super) fn note(self, text: &str) {
         if !SILENT.load(Ordering::SeqCst) {
             progress::wipe();
-            drop(writeln!(std::io::stderr(), "{text}"));
+            drop(writeln!(std::io::stderr(), "{}", hidden::hide(text)));
         }
     }
 
@@ -55,7 +56,8 @@ impl Reporter {
     }
 
     fn render(self, error: &Error) -> String {
-        let message = cut(error.to_string());
+        // A message that is cut first may end within a value, which nobody knows again.
+        let message = cut(hidden::hidden(error.to_string()));
         let (title, details) = message.split_once('\n').unwrap_or((&message, ""));
         let details = details.lines().filter(|line| !line.trim().is_empty()).map(str::to_string);
         let details = details.chain(error.defect_place().map(|place| format!("in {place}")));
@@ -76,7 +78,7 @@ impl Reporter {
         };
         let title = Level::ERROR.primary_title(title);
         match statement.and_then(Shown::of) {
-            Some(shown) => {
+            Some(ref shown) => {
                 let notes = details.iter().map(|line| Level::NOTE.message(line));
                 let helps = help.iter().map(|line| Level::HELP.message(line));
                 let group = match shown.is_cut {
@@ -103,10 +105,10 @@ impl Reporter {
     }
 }
 
-/// The lines of a script around a place.
+/// The lines of a script around a place, without the values of secrets.
 struct Shown<'a> {
     name: &'a str,
-    text: &'a str,
+    text: String,
     line: usize,
     column: usize,
     /// Whether the text shown is a piece of its line.
@@ -125,27 +127,56 @@ impl<'a> Shown<'a> {
         let line_end = text[start..].find('\n').map_or(text.len(), |newline| start + newline);
         let line_end = if text[start..line_end].ends_with('\r') { line_end - 1 } else { line_end };
         let end = span.end.clamp(start, line_end);
-        let from = floor(text, start.saturating_sub(CONTEXT_BYTES_MAX)).max(line_start);
-        let to = floor(text, end.saturating_add(CONTEXT_BYTES_MAX)).clamp(start, line_end);
+        let line = Masked::of(&text[line_start..line_end]);
+        let (start_shown, end_shown) =
+            (line.place(start - line_start, true), line.place(end - line_start, false));
+        let from = floor(&line.text, start_shown.saturating_sub(CONTEXT_BYTES_MAX));
+        let to = floor(&line.text, end_shown.saturating_add(CONTEXT_BYTES_MAX)).max(start_shown);
         Some(Self {
             name: &script.name,
-            text: &text[from..to],
+            text: line.text[from..to].to_string(),
             line: text[..line_start].matches('\n').count() + 1,
             column: text[line_start..start].chars().count() + 1,
-            is_cut: from > line_start,
-            span: start - from..end.min(to) - from,
+            is_cut: from > 0,
+            span: start_shown - from..end_shown.clamp(start_shown, to) - from,
             label: error.label.as_deref(),
         })
     }
 
-    fn snippet(&self) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
+    fn snippet(&self) -> Snippet<'_, annotate_snippets::Annotation<'_>> {
         let annotation = AnnotationKind::Primary.span(self.span.clone()).label(self.label);
-        Snippet::source(self.text).line_start(self.line).annotation(annotation)
+        Snippet::source(self.text.as_str()).line_start(self.line).annotation(annotation)
     }
 
     /// The place in the whole line, which a piece of the line does not tell.
     fn origin(&self) -> Origin<'a> {
         Origin::path(self.name).line(self.line).char_column(self.column)
+    }
+}
+
+/// A line without the values of secrets, and what stood where.
+struct Masked {
+    text: String,
+    spans: Vec<std::ops::Range<usize>>,
+}
+
+impl Masked {
+    fn of(line: &str) -> Self {
+        let spans = hidden::spans(line);
+        Self { text: hidden::masked(line, &spans), spans }
+    }
+
+    /// Where a byte of the line is now. One within a value is where its mask starts or ends.
+    fn place(&self, at: usize, is_start: bool) -> usize {
+        let mut shown = at;
+        for span in self.spans.iter().take_while(|span| span.start < at) {
+            let inside = span.end.min(at);
+            shown = shown + hidden::MASK.len() - (inside - span.start);
+            if span.end > at && is_start {
+                shown -= hidden::MASK.len();
+            }
+        }
+        shown
     }
 }
 
@@ -158,4 +189,24 @@ fn cut(message: String) -> String {
 /// The start of the character that a byte offset lies in.
 fn floor(text: &str, at: usize) -> usize {
     (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_move_with_the_masks_before_them() {
+        hidden::keep("report-value-1");
+        hidden::keep("rv2");
+        let line = "a report-value-1 b 'rv2' c";
+        let masked = Masked::of(line);
+        assert_eq!(masked.text, "a *** b '***' c");
+        let at = |word: &str| line.find(word).unwrap();
+        assert_eq!(masked.place(at("b "), true), masked.text.find("b ").unwrap());
+        assert_eq!(masked.place(at(" c"), true), masked.text.find(" c").unwrap());
+        assert_eq!((masked.place(2, true), masked.place(16, false)), (2, 5));
+        assert_eq!((masked.place(5, true), masked.place(9, false)), (2, 5));
+        assert_eq!(masked.place(line.len(), false), masked.text.len());
+    }
 }

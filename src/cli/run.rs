@@ -20,6 +20,7 @@ use super::supervise::{self, Ended, Signals, Stop, cleanup_time_max, panicked, s
 use super::{guarded, script};
 use crate::error::{Error, Result};
 use crate::frontend::sql::RawStatement;
+use crate::hidden;
 use crate::session::Session;
 
 /// Runs everything that the arguments ask for; gives the exit code.
@@ -212,8 +213,8 @@ impl Job {
     }
 }
 
-/// Prints a text that was asked for.
+/// Prints a text that was asked for, without the values of secrets.
 pub(super) fn print(text: &str) -> Result<()> {
     progress::wipe();
-    writeln!(std::io::stdout(), "{text}").map_err(|source| Error::write("-", source))
+    writeln!(std::io::stdout(), "{}", hidden::hide(text)).map_err(|source| Error::write("-", source))
 }

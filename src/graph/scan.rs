@@ -14,6 +14,8 @@ use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_expr_common::physical_expr::fmt_sql;
 use datafusion::physical_plan::ExecutionPlan;
 
+use crate::hidden;
+
 /// A scan of files.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Scan {
@@ -58,7 +60,7 @@ impl Scan {
             }
             let found = columns(part);
             if found.bare.is_empty() && found.has_computed {
-                self.computed.push(fmt_sql(part.as_ref()).to_string());
+                self.computed.push(hidden::hidden(fmt_sql(part.as_ref()).to_string()));
             }
             compared.extend(found.bare);
         }

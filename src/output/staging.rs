@@ -4,6 +4,8 @@
 //! into place at the end. The folder is locked for as long as its process lives: a folder without a
 //! lock was left behind by a process that was killed, and the next write beside it sweeps it away.
 
+mod named;
+mod remote;
 mod store;
 
 use std::ffi::{OsStr, OsString};
@@ -18,6 +20,8 @@ use url::Url;
 
 use crate::error::{Error, Result};
 use crate::scratch::{self, Folder};
+pub use named::TsvNames;
+pub use remote::RemoteStaging;
 use store::{Closing, StagedStore};
 
 const MARK: &str = ".query-staging-";

@@ -8,6 +8,7 @@ use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use datafusion::physical_plan::metrics::MetricValue;
 
 use crate::graph::{Drawing, Edge, EdgeId, EdgeKind, Op, Scan, Stage, StageId, TaskGraph, described, nodes};
+use crate::hidden;
 
 /// A job's stages and edges.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,7 +110,8 @@ impl JobShape {
 pub(super) fn operators(plan: &Arc<dyn ExecutionPlan>) -> Vec<OperatorRun> {
     let operator = |plan: &Arc<dyn ExecutionPlan>, edge| OperatorRun {
         name: plan.name().to_string(),
-        text: DisplayableExecutionPlan::new(plan.as_ref()).one_line().to_string().trim_end().to_string(),
+        text: hidden::hide(DisplayableExecutionPlan::new(plan.as_ref()).one_line().to_string().trim_end())
+            .into_owned(),
         words: described(plan.as_ref()),
         scan: Scan::of(plan.as_ref()),
         edge,

@@ -1,12 +1,19 @@
-//! `EXPLAIN ANALYZE GRAPH`: runs a query, drops its rows, and notes in its graph what each stage has done.
+//! `EXPLAIN ANALYZE GRAPH`: runs a query, drops its rows, and notes in its graph what each stage has done. To this and
+//! to `EXPLAIN ANALYZE` it is added what was asked of stores of the network.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::not_impl_err;
 use datafusion::error::Result;
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::prelude::SessionContext;
-use futures::StreamExt;
+use futures::{StreamExt, stream};
 use tokio::sync::mpsc;
 
 use super::{Failure, Session, engine, rerun};
@@ -18,10 +25,23 @@ use crate::scheduler::Results;
 use crate::scheduler::event::Detail;
 use crate::scheduler::record::{History, JobRun, Spread, StageRun};
 use crate::scheduler::state::Status;
+use crate::store::{Stores, Usage};
 
 impl Session {
     /// Runs a query; gives its graph, as text, with what each stage has done.
-    pub(super) async fn analyzed(&self, plan: LogicalPlan) -> Result<String, Failure> {
+    pub(super) async fn analyzed(
+        &self,
+        plan: LogicalPlan,
+        before: &BTreeMap<String, Usage>,
+    ) -> Result<String, Failure> {
+        let mut text = self.run_and_note(plan).await?;
+        if let Some(requests) = requests(&self.stores, before) {
+            text.push_str(&requests);
+        }
+        Ok(text)
+    }
+
+    async fn run_and_note(&self, plan: LogicalPlan) -> Result<String, Failure> {
         refuse_effects(&plan)?;
         self.check(&plan).await?;
         let held_before = self.context.runtime_env().memory_pool.reserved();
@@ -34,6 +54,38 @@ impl Session {
             Some(context) => Ok(run(&context, &plan).await.map_err(|error| rerun::better(refused, error))?),
         }
     }
+}
+
+/// The answer to EXPLAIN ANALYZE, and behind it what was asked of stores of the network, from the planning on. In a
+/// session that runs several statements at once, what the others asked is in it as well.
+pub(super) fn with_stores(
+    rows: SendableRecordBatchStream,
+    stores: &Arc<Stores>,
+    before: BTreeMap<String, Usage>,
+) -> SendableRecordBatchStream {
+    let (schema, stores) = (rows.schema(), Arc::clone(stores));
+    let title = Arc::clone(&schema);
+    let last = stream::once(async move { requests(&stores, &before).map(|text| told(title, text)) });
+    let last = last.filter_map(|last| async { last });
+    Box::pin(RecordBatchStreamAdapter::new(schema, rows.chain(last)))
+}
+
+fn told(schema: SchemaRef, text: String) -> Result<RecordBatch> {
+    let columns: [ArrayRef; 2] =
+        [Arc::new(StringArray::from(vec!["Stores"])), Arc::new(StringArray::from(vec![text]))];
+    Ok(RecordBatch::try_new(schema, columns.to_vec())?)
+}
+
+/// What was asked of each store since then, a store a line; `None` if nothing was.
+fn requests(stores: &Stores, before: &BTreeMap<String, Usage>) -> Option<String> {
+    let lines: Vec<_> = stores
+        .usage()
+        .into_iter()
+        .map(|(store, usage)| (usage - before.get(&store).copied().unwrap_or_default(), store))
+        .filter(|(usage, _)| usage.requests() > 0)
+        .map(|(usage, store)| format!("{store}: {usage}\n"))
+        .collect();
+    (!lines.is_empty()).then(|| lines.concat())
 }
 
 fn refuse_effects(plan: &LogicalPlan) -> Result<()> {
@@ -123,6 +175,12 @@ fn stage_notes(stage: &StageRun) -> Vec<String> {
     let (spilled, files) = stage.spilled();
     if spilled > 0 {
         lines.push(format!("spilled {} to {}", bytes(spilled), numbers::count(files, "file")));
+    }
+    let of = |name: &str| stage.operators.iter().map(|operator| operator.metric(name)).sum::<u64>();
+    let asked = of("store_requests");
+    if asked > 0 {
+        let asked = numbers::count(asked, "request");
+        lines.push(format!("{asked} to stores, {} read", bytes(of("store_bytes"))));
     }
     if stage.memory_peak > 0 {
         lines.push(format!("peak memory {}", bytes(stage.memory_peak as u64)));

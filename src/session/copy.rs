@@ -3,25 +3,36 @@
 //! The engine's sinks take an input that failed for one that ended, and put a short file in the old
 //! one's place; here the old file stays until everything is written.
 
+mod target;
+
 use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{AsArray, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, UInt64Type};
 use datafusion::common::{Column, ExprSchema};
+use datafusion::datasource::file_format::csv::CsvFormatFactory;
+use datafusion::datasource::file_format::file_type_to_format;
 use datafusion::error::DataFusionError;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::dml::CopyTo;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, lit, when};
 use datafusion::prelude::{DataFrame, SessionContext};
 use object_store::ObjectStore;
+use object_store::path::Path as ObjectPath;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
 
 use super::Failure;
-use crate::error::{Error, FileError};
-use crate::output::staging::Staging;
+use crate::error::{Error, FileError, StoreAction, StoreError};
+use crate::output::staging::{Staging, TsvNames};
+use crate::scratch;
+use crate::source::Remotes;
 use crate::source::file::local_path;
+pub(super) use target::Target;
 
+/// What the engine's sinks say when a store fails.
+const WRITING: &str = "Error writing to object store: ";
 /// The folder name that stands for NULL in hive-partitioned tables.
 const NULL_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
 
@@ -31,24 +42,72 @@ pub(super) async fn run(context: &SessionContext, plan: LogicalPlan) -> Result<u
         return Err(DataFusionError::Internal("COPY without a COPY plan".into()).into());
     };
     copy.input = nulls_named(&copy)?;
-    let Some(target) = local_path(&copy.output_url) else {
-        let text = format!("'{}' cannot be written yet: only local files can", copy.output_url);
-        return Err(DataFusionError::NotImplemented(text).into());
-    };
-    refuse_special(&target)?;
+    match local_path(&copy.output_url) {
+        Some(target) => into_files(context, copy, &target).await,
+        None => into_store(context, copy).await,
+    }
+}
+
+async fn into_files(context: &SessionContext, mut copy: CopyTo, target: &Path) -> Result<u64, Failure> {
+    refuse_special(target)?;
     let is_folder = copy.output_url.ends_with('/') || target.is_dir() || !copy.partition_by.is_empty();
-    let mut staging = Staging::beside(&target)?;
+    let mut staging = Staging::beside(target)?;
     let (store, root, place) = staging.store(is_folder)?;
+    let store = if is_folder { named(store, &copy) } else { store };
     copy.output_url = place.into();
     let _registered = Registered::new(context, root, store);
     let frame = DataFrame::new(context.state(), LogicalPlan::Copy(copy));
-    let rows = count(&frame.collect().await.map_err(|error| reworded(error, &target))?);
+    let name = target.display().to_string();
+    let rows = count(&frame.collect().await.map_err(|error| reworded(error, &name))?);
     if !staging.path().exists() {
         // No rows, no file: an empty folder says so better than nothing at all.
-        std::fs::create_dir_all(staging.path()).map_err(|e| Error::io("write", &target, e))?;
+        std::fs::create_dir_all(staging.path()).map_err(|e| Error::io("write", target, e))?;
     }
     staging.commit()?;
     Ok(rows)
+}
+
+async fn into_store(context: &SessionContext, mut copy: CopyTo) -> Result<u64, Failure> {
+    let target = Target::of(context, &copy.output_url)?;
+    let is_folder = target.is_folder() || !copy.partition_by.is_empty();
+    let store = target.store()?;
+    let store = if is_folder { named(store, &copy) } else { store };
+    let (root, place) = place_of(&target.key, is_folder)?;
+    copy.output_url = place;
+    let registered = Registered::new(context, root, store);
+    let frame = DataFrame::new(context.state(), LogicalPlan::Copy(copy));
+    let written = frame.collect().await;
+    drop(registered);
+    let ended = target.end(written).await;
+    // What was listed before, and what was read of an object in its place, is out of date: also after a failure.
+    if let Some(remotes) = context.state_ref().read().config().get_extension::<Remotes>() {
+        remotes.forget();
+    }
+    Ok(count(&ended?))
+}
+
+/// The root of a store for one write, and the place in it to write to.
+fn place_of(target: &ObjectPath, is_folder: bool) -> Result<(Url, String), DataFusionError> {
+    const NAME: &AsciiSet =
+        &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_').remove(b'~').remove(b'=');
+    let root = format!("staging://{}/", scratch::random_suffix());
+    let key = utf8_percent_encode(target.as_ref(), NAME);
+    let slash = if is_folder && !target.as_ref().is_empty() { "/" } else { "" };
+    let place = format!("{root}{key}{slash}");
+    let root = Url::parse(&root).map_err(|error| DataFusionError::External(Box::new(error)))?;
+    Ok((root, place))
+}
+
+/// A store in which files have the names that their format has here: to the engine, TSV is CSV.
+fn named(store: Arc<dyn ObjectStore>, copy: &CopyTo) -> Arc<dyn ObjectStore> {
+    let format = file_type_to_format(&copy.file_type).ok();
+    let csv = format.as_ref().and_then(|format| format.downcast_ref::<CsvFormatFactory>());
+    let known = csv.and_then(|csv| csv.options.as_ref()).is_some_and(|options| options.delimiter == b'\t');
+    let stated = copy.options.get("format.delimiter").is_some_and(|delimiter| delimiter == "\t");
+    match csv.is_some() && (known || stated) {
+        true => Arc::new(TsvNames(store)),
+        false => store,
+    }
 }
 
 /// The count that a sink returns.
@@ -66,22 +125,28 @@ fn causes(error: &DataFusionError) -> impl Iterator<Item = &(dyn std::error::Err
 
 /// Whether a file that was to be read is the trouble, and not the one to be written.
 fn is_about_input(error: &DataFusionError) -> bool {
-    causes(error).any(|cause| cause.is::<FileError>())
+    causes(error).any(|cause| {
+        let reading = |error: &StoreError| error.action != StoreAction::Write;
+        cause.is::<FileError>() || cause.downcast_ref::<StoreError>().is_some_and(reading)
+    })
 }
 
 /// The engine's sinks do not name the file, and those for text drop the reason for which the last bytes could
 /// not be written.
-fn reworded(error: DataFusionError, target: &Path) -> DataFusionError {
+fn reworded(error: DataFusionError, target: &str) -> DataFusionError {
     match error.find_root() {
         DataFusionError::Internal(text) if text.contains("finalizing writes") => {
             DataFusionError::Execution(format!(
-                "could not write '{}': the file could not be ended (is the disk full, or the file too large?)",
-                target.display()
+                "could not write '{target}': the file could not be ended (is the disk full, or the file too large?)"
             ))
+        }
+        DataFusionError::Execution(text) if text.starts_with(WRITING) => {
+            let cause = text.strip_prefix(WRITING).unwrap_or_default();
+            DataFusionError::Execution(format!("could not write '{target}': {cause}"))
         }
         DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) if !is_about_input(&error) => {
             let cause = causes(&error).last().map(ToString::to_string).unwrap_or_default();
-            DataFusionError::Execution(format!("could not write '{}': {cause}", target.display()))
+            DataFusionError::Execution(format!("could not write '{target}': {cause}"))
         }
         _ => error,
     }

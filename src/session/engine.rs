@@ -19,6 +19,7 @@ use datafusion::physical_plan::{
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::{DataFrame, SessionConfig};
 
+use super::estimate;
 use crate::config::{EngineKind, QueryOptions};
 use crate::graph::TaskGraph;
 use crate::plan::lower::lower;
@@ -40,7 +41,12 @@ impl QueryPlanner for JobPlanner {
         let settled = settled(logical_plan, state).await?;
         let logical_plan = settled.as_ref().unwrap_or(logical_plan);
         let plan = DefaultPhysicalPlanner::default().create_physical_plan(logical_plan, state).await?;
-        Ok(match options(state.config()).engine {
+        let options = options(state.config());
+        // What is explained is not run.
+        if !matches!(logical_plan, LogicalPlan::Explain(_)) {
+            estimate::refuse_large(state, &plan, options.max_scan).await?;
+        }
+        Ok(match options.engine {
             EngineKind::Stock => plan,
             EngineKind::Local | EngineKind::Inline => Arc::new(JobExec { plan, job: Mutex::new(None) }),
         })

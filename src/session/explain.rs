@@ -3,11 +3,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
+use datafusion::arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
 use datafusion::arrow::datatypes::Schema;
+use datafusion::common::format::ExplainFormat;
 use datafusion::common::{DFSchema, DFSchemaRef, Result, not_impl_err};
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::{DdlStatement, LogicalPlan};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::StreamExt;
 
+use crate::hidden;
 use crate::output::TEXT_KEY;
 
 /// Makes an EXPLAIN plan one that can be carried out; other plans pass through.
@@ -19,6 +24,10 @@ pub(super) fn prepare(plan: LogicalPlan) -> Result<LogicalPlan> {
         LogicalPlan::Explain(mut explain) => {
             explain.schema = readable(&explain.schema)?;
             explain.plan = explained(explain.plan)?;
+            // A tree breaks long texts into lines, in which a value of a secret is not known again.
+            if hidden::is_in(&explain.plan.display_indent().to_string()) {
+                explain.explain_format = ExplainFormat::Indent;
+            }
             Ok(LogicalPlan::Explain(explain))
         }
         LogicalPlan::Analyze(mut analyze) => match analyze.input.as_ref() {
@@ -50,8 +59,27 @@ pub(super) fn explained(plan: Arc<LogicalPlan>) -> Result<Arc<LogicalPlan>> {
     }
 }
 
-/// The rows of a plan of one text, with its title.
+/// Rows of words, without the values of secrets in them.
+pub(super) fn without_secrets(rows: SendableRecordBatchStream) -> SendableRecordBatchStream {
+    let schema = rows.schema();
+    let rows = rows.map(|batch| {
+        let batch = batch?;
+        let columns = batch.columns().iter().map(hidden_in).collect();
+        Ok(RecordBatch::try_new(batch.schema(), columns)?)
+    });
+    Box::pin(RecordBatchStreamAdapter::new(schema, rows))
+}
+
+fn hidden_in(column: &ArrayRef) -> ArrayRef {
+    match column.as_string_opt::<i32>() {
+        Some(texts) => Arc::new(texts.iter().map(|text| text.map(hidden::hide)).collect::<StringArray>()),
+        None => Arc::clone(column),
+    }
+}
+
+/// The rows of a plan of one text, with its title; without the values of secrets.
 pub(super) fn titled(title: &str, text: String) -> Result<RecordBatch> {
+    let text = hidden::hidden(text);
     let schema = LogicalPlan::explain_schema();
     let metadata = HashMap::from([(TEXT_KEY.to_string(), "true".to_string())]);
     let schema = Schema::new_with_metadata(schema.fields().clone(), metadata);

@@ -16,6 +16,7 @@ use crate::error::{Error, Result, StatementError};
 use crate::frontend::frame::{DataFrame, Partitioned};
 use crate::memory::Resources;
 use crate::output::{Format, Limits, Sink};
+use crate::store::Stores;
 
 /// Rows that `show` shows: the first and the last of more.
 const SHOWN_ROWS_MAX: usize = 40;
@@ -247,9 +248,12 @@ async fn run(context: &SessionContext, plan: LogicalPlan, returns_rows: bool) ->
         let message = "async frames run inside a tokio runtime: use query::blocking outside of one";
         return Err(StatementError::new(message, None).into());
     }
-    let resources = context.state().config().get_extension::<Resources>();
+    let state = context.state();
+    let resources = state.config().get_extension::<Resources>();
     let resources = resources.ok_or_else(|| internal("the frame's session has no resources"))?;
-    let session = Session { context: context.clone(), resources };
+    let stores = state.config().get_extension::<Stores>();
+    let stores = stores.ok_or_else(|| internal("the frame's session has no stores"))?;
+    let session = Session { context: context.clone(), resources, stores };
     session.execute(plan, returns_rows).await.map_err(|failure| match failure {
         Failure::Engine(error) => Error::Engine(error),
         Failure::Own(error) => error,

@@ -8,7 +8,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::stream;
 
 use super::clock::Runs;
-use super::{Failure, Session, engine, explain, located};
+use super::{Failure, Session, engine, explain, insert, located};
 use crate::error::Result;
 use crate::frontend::sql::{GraphOf, Params, Statement};
 use crate::graph::{GraphFormat, Notes, TaskGraph};
@@ -30,9 +30,9 @@ impl Session {
     }
 
     async fn lowered(&self, plan: LogicalPlan) -> Result<TaskGraph, Failure> {
-        let plan = explain::explained(Arc::new(plan))?;
+        let plan = explain::explained(Arc::new(insert::into_files(&self.context.state(), plan).await?))?;
         self.check(&plan).await?;
-        let physical = self.context.state().create_physical_plan(&plan).await?;
+        let physical = self.unlimited().create_physical_plan(&plan).await?;
         Ok(lower(engine::planned(physical))?)
     }
 
@@ -46,9 +46,10 @@ impl Session {
         let text = match of {
             GraphOf::Plan => self.graph(statement, params).await?.draw(GraphFormat::Text, &Notes::default()),
             GraphOf::Run => {
+                let before = self.stores.usage();
                 let plan =
                     params.bind(self.plan(statement, params, Runs::of(statement.ast())).await?, statement)?;
-                self.analyzed(plan).await.map_err(|failure| match failure {
+                self.analyzed(plan, &before).await.map_err(|failure| match failure {
                     Failure::Engine(error) => located(error, statement).into(),
                     Failure::Own(error) => error,
                 })?

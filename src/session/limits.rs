@@ -1,16 +1,19 @@
 //! What a session may take of the machine, and `SET` for it.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use datafusion::common::config::ConfigNonZeroUsize;
 use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::logical_expr::{LogicalPlan, Statement};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
-use crate::config::{EngineKind, ProgressChoice, QueryOptions};
+use crate::config::{EngineKind, ProgressChoice, QueryOptions, ScanLimit};
 use crate::memory::{Limits, MemoryLimit, Resources, temp_bytes};
+use crate::store::{Patience, Secret, StoreOptions, Stores};
 
 const PREFIX: &str = "datafusion.runtime.";
 /// Sorts set this aside for merging what they spilled; each has one a partition.
@@ -30,6 +33,17 @@ pub struct SessionOptions {
     pub threads: Option<NonZeroUsize>,
     /// When the command line shows how far statements are; on terminals unless said otherwise.
     pub progress: Option<ProgressChoice>,
+    /// How long to wait for stores of the network; see [`Patience`].
+    pub patience: Option<Patience>,
+    /// Secrets that the session begins with.
+    pub secrets: Vec<Secret>,
+    /// The folder of the project whose tables and views are there, and in which those that are made last.
+    /// Without one they end with the session.
+    pub project: Option<PathBuf>,
+    /// Whether to refuse all that changes a file, a table that lasts, or a secret.
+    pub readonly: bool,
+    /// How much a query may read of files; as much as there is unless said otherwise.
+    pub max_scan: ScanLimit,
 }
 
 impl SessionOptions {
@@ -40,8 +54,21 @@ impl SessionOptions {
             engine: self.engine.unwrap_or(default.engine),
             threads: self.threads.unwrap_or(default.threads),
             progress: self.progress.unwrap_or(default.progress),
+            max_scan: self.max_scan,
             ..default
         }
+    }
+
+    /// How the session's stores are used.
+    pub(super) fn stores(&self) -> StoreOptions {
+        let mut options = StoreOptions::default();
+        if let Some(folder) = &self.limits.temp_dir {
+            options.temp_dir = folder.clone();
+        }
+        if let Some(patience) = self.patience {
+            options.patience = patience;
+        }
+        options
     }
 
     /// The resources that these options ask for.
@@ -53,9 +80,10 @@ impl SessionOptions {
     }
 }
 
-/// The engine's surroundings: our memory, our temporary files.
-pub(super) fn runtime(resources: &Resources) -> Result<Arc<RuntimeEnv>> {
+/// The engine's surroundings: our memory, our temporary files, our stores.
+pub(super) fn runtime(resources: &Resources, stores: &Arc<Stores>) -> Result<Arc<RuntimeEnv>> {
     RuntimeEnvBuilder::new()
+        .with_object_store_registry(Arc::clone(stores) as Arc<dyn ObjectStoreRegistry>)
         .with_memory_pool(resources.pool())
         .with_disk_manager_builder(resources.disk())
         // Listings kept for ever would hide files written since.

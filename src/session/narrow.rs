@@ -12,10 +12,11 @@
 //! row. At the end stands a plan over all files.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema};
+use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Result};
 use datafusion::datasource::source_as_provider;
@@ -36,19 +37,62 @@ use crate::source::{Narrowed, Tables};
 pub(super) const ROUNDS_MAX: usize = 4;
 
 /// What the text of a statement says about the files that it wants.
-pub(super) fn guessed(state: &SessionState, ast: &Ast, statement: &Statement, params: &Params) -> Tables {
-    let known = RefCell::new(HashMap::new());
+///
+/// The keys of relations are looked up as far as the text goes: in a store of the network, the folders below
+/// `year=2025` are not listed for a statement that wants `year = 2026`. So this guesses, looks up what it asks for,
+/// and guesses again with what it knows then, until it knows no more.
+pub(super) async fn guessed(
+    state: &SessionState,
+    ast: &Ast,
+    statement: &Statement,
+    params: &Params,
+) -> Tables {
+    let mut known: HashMap<String, Vec<FieldRef>> = HashMap::new();
+    let mut settled = HashSet::new();
+    loop {
+        let Guess { tables, mut asked } = guess(state, ast, statement, params, &known);
+        asked.retain(|name| !settled.contains(name));
+        if asked.is_empty() {
+            return tables;
+        }
+        for name in asked {
+            let before = known.get(&name).map(Vec::as_slice).unwrap_or_default();
+            let wanted = tables.get(&name).map(AsRef::as_ref);
+            let fields = keys(state, &name, statement, wanted, before).await;
+            if fields.len() == before.len() || !file::is_remote(&name) {
+                settled.insert(name.clone());
+            }
+            known.insert(name, fields);
+        }
+    }
+}
+
+/// What a statement wants as far as the keys of its relations are known, and the relations whose keys it asks for.
+struct Guess {
+    tables: Tables,
+    asked: Vec<String>,
+}
+
+fn guess(
+    state: &SessionState,
+    ast: &Ast,
+    statement: &Statement,
+    params: &Params,
+    known: &HashMap<String, Vec<FieldRef>>,
+) -> Guess {
+    let asked = RefCell::new(Vec::new());
     let keys = |name: &str| -> Vec<String> {
-        let mut known = known.borrow_mut();
-        let fields = known.entry(name.to_string()).or_insert_with(|| keys(name, statement));
-        fields.iter().map(|field| field.name().clone()).collect()
+        let mut asked = asked.borrow_mut();
+        if !asked.iter().any(|known| known == name) {
+            asked.push(name.to_string());
+        }
+        known.get(name).into_iter().flatten().map(|field| field.name().clone()).collect()
     };
     let guesses = Statement::conditions(ast, &keys);
-    let known = known.take();
     let mut tables = Tables::new();
     for Readings { relation, conditions } in guesses {
         let fields = known.get(&relation).cloned().unwrap_or_default();
-        let Ok(schema) = DFSchema::try_from(Schema::new(fields)).map(Arc::new) else { continue };
+        let Ok(schema) = DFSchema::try_from(Schema::new(fields.clone())).map(Arc::new) else { continue };
         let filter = |condition: &SqlExpr| -> Option<Expr> {
             let condition = ExprWithAlias { expr: condition.clone(), alias: None };
             let condition = state.create_logical_expr_from_sql_expr(condition, &schema).ok()?;
@@ -58,18 +102,28 @@ pub(super) fn guessed(state: &SessionState, ast: &Ast, statement: &Statement, pa
         let readings: Vec<Vec<_>> =
             conditions.iter().map(|reading| reading.iter().filter_map(filter).collect()).collect();
         if readings.iter().all(|filters| !filters.is_empty()) {
-            tables.insert(relation, Arc::new(Narrowed::new(readings)));
+            // Whether there is such a column is for the table to say.
+            let keys = fields.into_iter().filter(|field| field.name() != FILENAME).collect();
+            tables.insert(relation, Arc::new(Narrowed::new(readings, keys)));
         }
     }
-    tables
+    Guess { tables, asked: asked.into_inner() }
 }
 
 /// What files tell of themselves by their paths: the keys in them, and their names.
-fn keys(location: &str, statement: &Statement) -> Vec<FieldRef> {
-    let may_be_files = looks_like_path(location) || std::path::Path::new(location).exists();
-    let Some(mut fields) = may_be_files.then(|| file::keys(location).ok()).flatten() else {
+async fn keys(
+    state: &SessionState,
+    location: &str,
+    statement: &Statement,
+    wanted: Option<&Narrowed>,
+    known: &[FieldRef],
+) -> Vec<FieldRef> {
+    let place = crate::source::located(location);
+    let may_be_files = looks_like_path(location) || std::path::Path::new(place.as_ref()).exists();
+    if !may_be_files || (file::is_remote(location) && !statement.has_conditions()) {
         return Vec::new();
-    };
+    }
+    let Ok(mut fields) = file::keys(state, location, wanted, known).await else { return Vec::new() };
     if statement.names_filename() && !fields.iter().any(|field| field.name() == FILENAME) {
         fields.push(Arc::new(Field::new(FILENAME, DataType::Utf8, false)));
     }
@@ -77,14 +131,24 @@ fn keys(location: &str, statement: &Statement) -> Vec<FieldRef> {
 }
 
 /// The files that a condition on rows wants of a location, by its parts that name keys only.
-pub(super) fn wanted(state: &SessionState, location: &str, condition: &Expr) -> Tables {
-    let fields = file::keys(location).unwrap_or_default();
-    let Ok(schema) = DFSchema::try_from(Schema::new(fields)).map(Arc::new) else { return Tables::new() };
-    let parts = datafusion::logical_expr::utils::split_conjunction(condition).into_iter();
-    let filters: Vec<_> = parts.filter_map(|part| on_keys(state, &schema, part.clone(), Some)).collect();
-    match filters.is_empty() {
-        true => Tables::new(),
-        false => Tables::from([(location.to_string(), Arc::new(Narrowed::new(vec![filters])))]),
+pub(super) async fn wanted(state: &SessionState, location: &str, condition: &Expr) -> Tables {
+    let mut tables = Tables::new();
+    let mut known = Vec::new();
+    loop {
+        let narrowed = tables.get(location).cloned();
+        let fields = file::keys(state, location, narrowed.as_deref(), &known).await.unwrap_or_default();
+        let is_settled = fields.len() == known.len() || !file::is_remote(location);
+        known.clone_from(&fields);
+        let Ok(schema) = DFSchema::try_from(Schema::new(fields)).map(Arc::new) else { return tables };
+        let parts = datafusion::logical_expr::utils::split_conjunction(condition).into_iter();
+        let filters: Vec<_> = parts.filter_map(|part| on_keys(state, &schema, part.clone(), Some)).collect();
+        if !filters.is_empty() {
+            let narrowed = Narrowed::new(vec![filters], known.clone());
+            tables.insert(location.to_string(), Arc::new(narrowed));
+        }
+        if is_settled {
+            return tables;
+        }
     }
 }
 
@@ -93,13 +157,38 @@ pub(super) fn wanted(state: &SessionState, location: &str, condition: &Expr) -> 
 ///
 /// # Errors
 /// A plan whose types do not fit, files that cannot be found any more.
-pub(super) fn wider(state: &SessionState, tables: &Tables, plan: LogicalPlan) -> Result<Option<Tables>> {
+pub(super) async fn wider(
+    state: &SessionState,
+    tables: &Tables,
+    plan: LogicalPlan,
+) -> Result<Option<Tables>> {
     let mut wider = tables.clone();
     let mut stands = true;
+    for Scanned { provider, filters } in scanned(state, plan)? {
+        for (location, narrowed) in tables {
+            if let Some(filters) = file::beyond(provider.as_ref(), narrowed, state, &filters).await? {
+                stands = false;
+                let known = wider.get(location).unwrap_or(narrowed);
+                wider.insert(location.clone(), Arc::new(known.or(filters)));
+            }
+        }
+    }
+    Ok((!stands).then_some(wider))
+}
+
+/// A table that a plan reads, and the filters on what it reads.
+struct Scanned {
+    provider: Arc<dyn TableProvider>,
+    filters: Vec<Expr>,
+}
+
+/// What the queries of a plan read, once they are optimised.
+fn scanned(state: &SessionState, plan: LogicalPlan) -> Result<Vec<Scanned>> {
     let mut read = Vec::new();
     for query in queries(plan) {
         read.extend(parts(state.optimize(&query)?, state)?);
     }
+    let mut scanned = Vec::new();
     for part in read {
         part.apply_with_subqueries(|node| {
             let LogicalPlan::TableScan(TableScan { source, filters, .. }) = node else {
@@ -107,17 +196,11 @@ pub(super) fn wider(state: &SessionState, tables: &Tables, plan: LogicalPlan) ->
             };
             let Ok(provider) = source_as_provider(source) else { return Ok(TreeNodeRecursion::Continue) };
             let filters: Vec<_> = filters.iter().cloned().map(unnormalize_col).collect();
-            for (location, narrowed) in tables {
-                if let Some(filters) = file::beyond(provider.as_ref(), narrowed, state, &filters)? {
-                    stands = false;
-                    let known = wider.get(location).unwrap_or(narrowed);
-                    wider.insert(location.clone(), Arc::new(known.or(filters)));
-                }
-            }
+            scanned.push(Scanned { provider, filters });
             Ok(TreeNodeRecursion::Continue)
         })?;
     }
-    Ok((!stands).then_some(wider))
+    Ok(scanned)
 }
 
 /// The queries whose rows a plan reads.

@@ -25,6 +25,10 @@ impl Session {
         params: &Params,
         runs: Runs,
     ) -> Result<LogicalPlan> {
+        self.reached(statement, Box::pin(self.plan_here(statement, params, runs))).await
+    }
+
+    async fn plan_here(&self, statement: &Statement, params: &Params, runs: Runs) -> Result<LogicalPlan> {
         let state = clock::state_for(self.context.state(), runs);
         if let Some(format) = statement.copy_format()
             && state.get_file_format_factory(&format.to_lowercase()).is_none()
@@ -34,7 +38,7 @@ impl Session {
         }
         let ast = params.placed(statement);
         let ast = describe::query_of(&ast).unwrap_or(ast);
-        let tables = narrow::guessed(&state, &ast, statement, params);
+        let tables = narrow::guessed(&state, &ast, statement, params).await;
         if !tables.is_empty()
             && let Some(plan) = self.narrowed(&state, &ast, statement, params, tables).await
         {
@@ -60,7 +64,7 @@ impl Session {
             let plan = self.planned(state, ast.clone(), statement, tables.clone()).await.ok()?;
             let plan = clock::settled(plan, state).ok()?;
             let bound = params.bind(plan.clone(), statement).ok()?;
-            match narrow::wider(state, &tables, bound).ok()? {
+            match narrow::wider(state, &tables, bound).await.ok()? {
                 None => return Some(plan),
                 Some(wider) => tables = wider,
             }
@@ -69,7 +73,7 @@ impl Session {
     }
 
     /// Plans a statement over some files of its tables only, where such are given.
-    async fn planned(
+    pub(super) async fn planned(
         &self,
         state: &SessionState,
         mut ast: Ast,
@@ -82,7 +86,12 @@ impl Session {
         {
             return Err(error);
         }
-        let lookup = if statement.names_filename() { Lookup::NamedFiles } else { Lookup::Files };
+        let lookup = match &ast {
+            // The engine looks for the table that is to be made, and a folder of its name is none.
+            Ast::CreateExternalTable(_) => Lookup::Nothing,
+            _ if statement.names_filename() => Lookup::NamedFiles,
+            _ => Lookup::Files,
+        };
         let plan = async {
             if lookup == Lookup::NamedFiles {
                 let named = self.virtually_named(statement).await;

@@ -143,14 +143,14 @@ impl Session {
         let Some(filter) = options.filter() else { return self.read_all(path, Tables::new()).await };
         // A frame may run at any time, so what the time is does not count.
         let state = clock::state_for(self.context.state(), Runs::Later);
-        let mut tables = narrow::wanted(&state, path, filter);
+        let mut tables = narrow::wanted(&state, path, filter).await;
         for _ in 0..narrow::ROUNDS_MAX {
             if tables.is_empty() {
                 break;
             }
             let Ok(frame) = self.read_all(path, tables.clone()).await else { break };
             let Ok(frame) = frame.filter(filter) else { break };
-            match narrow::wider(&state, &tables, frame.plan().clone()) {
+            match narrow::wider(&state, &tables, frame.plan().clone()).await {
                 Ok(None) => return Ok(frame),
                 Ok(Some(wider)) => tables = wider,
                 Err(_) => break,
@@ -216,7 +216,7 @@ impl Session {
             };
             return Err(StatementError::new(format!("table '{name}' does not exist{help}"), None).into());
         }
-        let table = self.context.table_provider(reference).await?;
+        let table = super::project::Reach::All.during(self.context.table_provider(reference)).await?;
         self.scan(name, table)
     }
 

@@ -7,35 +7,116 @@
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
+use std::sync::Arc;
 
+use bytes::Bytes;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::error::ArrowError;
+use datafusion::arrow::ipc::convert::fb_to_schema;
 use datafusion::arrow::ipc::reader::{FileReader, StreamReader, read_footer_length};
 use datafusion::arrow::ipc::{root_as_footer, root_as_message};
 use datafusion::common::Result;
+use object_store::ObjectMeta;
 
 use super::format::Layout;
+use super::remote::Remote;
 
 const MAGIC: &[u8] = b"ARROW1";
 /// The footer's length and the magic behind it.
 const TRAILER_BYTES: u64 = 10;
 const CONTINUATION: u32 = u32::MAX;
+/// Bytes of an object that are read at once.
+const WINDOW_BYTES: u64 = 64 << 10;
 
-/// Checks that all parts of a local Arrow file lie within it.
-///
-/// # Errors
-/// A file that ends before one of its parts does, or whose parts cannot be told.
-pub(super) fn check(path: &Path, layout: Layout) -> Result<()> {
-    let file = File::open(path)?;
-    let size = file.metadata()?.len();
-    let mut reader = BufReader::new(file);
-    match layout {
-        Layout::ArrowStream => check_stream(&mut reader, size),
-        Layout::Plain | Layout::JsonArray => check_file(&mut reader, size),
+/// A file of which some parts are read.
+pub(super) struct Parts {
+    place: Place,
+    size: u64,
+}
+
+enum Place {
+    Local(File),
+    Object {
+        remote: Arc<Remote>,
+        meta: ObjectMeta,
+        /// What was read last, and where it begins: messages that follow each other are in it.
+        window: (u64, Bytes),
+    },
+}
+
+impl Parts {
+    /// The parts of a local file.
+    ///
+    /// # Errors
+    /// A file that cannot be opened.
+    pub(super) fn of_file(path: &Path) -> Result<Self> {
+        let file = File::open(path)?;
+        let size = file.metadata()?.len();
+        Ok(Self { place: Place::Local(file), size })
+    }
+
+    /// The parts of an object.
+    pub(super) fn of_object(remote: Arc<Remote>, meta: ObjectMeta) -> Self {
+        let size = meta.size;
+        Self { place: Place::Object { remote, meta, window: (0, Bytes::new()) }, size }
+    }
+
+    /// So many bytes from a place on, which have to be there.
+    async fn read(&mut self, at: u64, length: u64) -> Result<Bytes> {
+        let end = at.checked_add(length).filter(|end| *end <= self.size);
+        let end = end.ok_or_else(|| damaged("it ends in the middle of a message"))?;
+        match &mut self.place {
+            Place::Local(file) => {
+                let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+                file.seek(SeekFrom::Start(at))?;
+                file.read_exact(&mut bytes)?;
+                Ok(bytes.into())
+            }
+            Place::Object { remote, meta, window } => {
+                let has = |window: &(u64, Bytes)| window.0 <= at && end <= window.0 + window.1.len() as u64;
+                if !has(window) {
+                    let until = end.max(at.saturating_add(WINDOW_BYTES)).min(self.size);
+                    *window = (at, remote.bytes(meta, at..until).await?);
+                }
+                let from = usize::try_from(at - window.0).unwrap_or(usize::MAX);
+                let until = from.saturating_add(usize::try_from(length).unwrap_or(usize::MAX));
+                match until <= window.1.len() {
+                    true => Ok(window.1.slice(from..until)),
+                    false => Err(damaged("it ends in the middle of a message")),
+                }
+            }
+        }
+    }
+
+    /// The last bytes: the trailer at least.
+    async fn end(&mut self) -> Result<Bytes> {
+        let wanted = match self.place {
+            Place::Local(_) => TRAILER_BYTES,
+            Place::Object { .. } => WINDOW_BYTES,
+        };
+        let length = wanted.min(self.size);
+        self.read(self.size - length, length).await
+    }
+
+    async fn number(&mut self, at: &mut u64) -> Result<u32> {
+        let bytes = self.read(*at, 4).await?;
+        *at += 4;
+        Ok(bytes.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes)))
     }
 }
 
-/// The columns as the file has them: the engine makes one of two that are named alike.
+/// Checks that all parts of an Arrow file lie within it.
+///
+/// # Errors
+/// A file that ends before one of its parts does, or whose parts cannot be told.
+pub(super) async fn check(parts: &mut Parts, layout: Layout) -> Result<()> {
+    match layout {
+        Layout::ArrowStream => check_stream(parts).await,
+        Layout::Plain | Layout::JsonArray => check_file(parts).await,
+    }
+}
+
+/// The columns as a local file has them: the engine makes one of two that are named alike.
 ///
 /// # Errors
 /// A file that is damaged where it names its columns.
@@ -47,20 +128,37 @@ pub(super) fn schema(path: &Path, layout: Layout) -> Result<SchemaRef> {
     })
 }
 
-fn check_file(reader: &mut (impl Read + Seek), size: u64) -> Result<()> {
+/// The columns that a file's footer has, which has been checked.
+///
+/// # Errors
+/// A footer that names none.
+pub(super) async fn footer_schema(parts: &mut Parts) -> Result<SchemaRef> {
+    let bytes = footer(parts).await?;
+    let footer =
+        root_as_footer(&bytes).map_err(|error| damaged(&format!("its footer is broken: {error}")))?;
+    let schema = footer.schema().ok_or_else(|| damaged("its footer names no columns"))?;
+    Ok(Arc::new(fb_to_schema(schema)))
+}
+
+async fn footer(parts: &mut Parts) -> Result<Bytes> {
+    let size = parts.size;
     if size < TRAILER_BYTES + MAGIC.len() as u64 {
         return Err(damaged("it is too short"));
     }
-    reader.seek(SeekFrom::Start(size - TRAILER_BYTES))?;
-    let mut trailer = [0; TRAILER_BYTES as usize];
-    reader.read_exact(&mut trailer)?;
-    let length = read_footer_length(trailer)? as u64;
+    // Over a network the footer comes along with what says how long it is.
+    let end = parts.end().await?;
+    let trailer = end.last_chunk::<{ TRAILER_BYTES as usize }>();
+    let trailer = trailer.ok_or_else(|| damaged("it is too short"))?;
+    let length = read_footer_length(*trailer)? as u64;
     if length + TRAILER_BYTES > size {
         return Err(damaged("its footer is longer than the file"));
     }
-    reader.seek(SeekFrom::Start(size - TRAILER_BYTES - length))?;
-    let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
-    reader.read_exact(&mut bytes)?;
+    parts.read(size - TRAILER_BYTES - length, length).await
+}
+
+async fn check_file(parts: &mut Parts) -> Result<()> {
+    let size = parts.size;
+    let bytes = footer(parts).await?;
     let footer =
         root_as_footer(&bytes).map_err(|error| damaged(&format!("its footer is broken: {error}")))?;
     let blocks =
@@ -75,13 +173,14 @@ fn check_file(reader: &mut (impl Read + Seek), size: u64) -> Result<()> {
     Ok(())
 }
 
-fn check_stream(reader: &mut (impl Read + Seek), size: u64) -> Result<()> {
+async fn check_stream(parts: &mut Parts) -> Result<()> {
+    let size = parts.size;
     let mut at = 0u64;
     // A stream may end without a mark, between two messages.
     while at < size {
-        let mut length = number(reader, &mut at)?;
+        let mut length = parts.number(&mut at).await?;
         if length == CONTINUATION {
-            length = number(reader, &mut at)?;
+            length = parts.number(&mut at).await?;
         }
         if length == 0 {
             return Ok(());
@@ -90,8 +189,7 @@ fn check_stream(reader: &mut (impl Read + Seek), size: u64) -> Result<()> {
         if end > size {
             return Err(damaged("it ends in the middle of a message"));
         }
-        let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
-        reader.read_exact(&mut bytes)?;
+        let bytes = parts.read(at, u64::from(length)).await?;
         let message =
             root_as_message(&bytes).map_err(|error| damaged(&format!("a message is broken: {error}")))?;
         let body =
@@ -100,16 +198,8 @@ fn check_stream(reader: &mut (impl Read + Seek), size: u64) -> Result<()> {
             .checked_add(body)
             .filter(|at| *at <= size)
             .ok_or_else(|| damaged("it ends in the middle of a batch"))?;
-        reader.seek(SeekFrom::Start(at))?;
     }
     Ok(())
-}
-
-fn number(reader: &mut impl Read, at: &mut u64) -> Result<u32> {
-    let mut bytes = [0; 4];
-    reader.read_exact(&mut bytes)?;
-    *at += bytes.len() as u64;
-    Ok(u32::from_le_bytes(bytes))
 }
 
 fn damaged(trouble: &str) -> datafusion::error::DataFusionError {

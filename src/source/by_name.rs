@@ -35,6 +35,7 @@ use super::declared::Declared;
 use super::format::{Format, Layout, Text};
 use super::guard::{Opening, guarded_open, name_of};
 use super::shape::{Reader, Shape};
+use crate::store::metered;
 
 /// Values of a CSV batch: with very many columns it has fewer rows.
 const CELLS_MAX: usize = 1 << 20;
@@ -51,6 +52,8 @@ pub(super) struct ByName {
     batch_size: usize,
     projection: SplitProjection,
     metrics: ExecutionPlanMetricsSet,
+    /// The store of the network that the files are in; a local one is the engine's.
+    store: Option<Arc<dyn ObjectStore>>,
 }
 
 /// A file's shape, and what only reading it tells.
@@ -71,7 +74,12 @@ impl ByName {
         let files = files.into_iter().map(|(path, shape)| (path, state(shape))).collect();
         let projection = SplitProjection::unprojected(&table_schema);
         let metrics = ExecutionPlanMetricsSet::new();
-        Self { reader, files: Arc::new(files), table_schema, batch_size, projection, metrics }
+        Self { reader, files: Arc::new(files), table_schema, batch_size, projection, metrics, store: None }
+    }
+
+    /// The same files in another store than the engine's.
+    pub(super) fn of_store(self, store: Option<Arc<dyn ObjectStore>>) -> Self {
+        Self { store, ..self }
     }
 }
 
@@ -83,6 +91,8 @@ impl FileSource for ByName {
         partition: usize,
     ) -> Result<Arc<dyn FileOpener>> {
         let wanted = self.table_schema.file_schema().project(&self.projection.file_indices)?;
+        let store = self.store.clone().unwrap_or(store);
+        let store = metered(store, &config.object_store_url, &self.metrics, partition);
         let opener = Opener {
             source: self.clone(),
             wanted: Arc::new(wanted),
@@ -130,7 +140,13 @@ impl FileSource for ByName {
 
     fn supports_repartitioning(&self) -> bool {
         let may_split = self.reader.csv.newlines_in_values != Some(true);
+        // Whether some line break is inside quotes is seen by reading all of a file: over a network that costs more
+        // than it gains.
+        let may_look = self.store.is_none()
+            || self.reader.format.text() != Some(Text::Delimited)
+            || self.reader.csv.newlines_in_values == Some(false);
         may_split
+            && may_look
             && self.reader.format != Format::Avro
             && self.files.values().all(|file| file.shape.encoding.is_splittable())
     }

@@ -113,6 +113,36 @@ impl ObjectStore for DecodedStore {
     }
 }
 
+/// The first bytes of an object, of so many.
+pub(super) struct Start {
+    pub(super) bytes: Bytes,
+    pub(super) size: u64,
+}
+
+impl Start {
+    /// The whole text of the object. What comes after the start is asked for when it is needed.
+    fn text(
+        self,
+        store: &Arc<dyn ObjectStore>,
+        location: &Path,
+        decoding: &Decoding,
+    ) -> Result<BoxStream<'static, Result<Bytes>>> {
+        let Self { bytes, size } = self;
+        let end = bytes.len() as u64;
+        let (store, location) = (Arc::clone(store), location.clone());
+        let rest = async move {
+            let options = GetOptions::new().with_range(Some(end..size));
+            Ok::<_, object_store::Error>(store.get_opts(&location, options).await?.into_stream())
+        };
+        let first = stream::once(async { Ok(bytes) });
+        let stored = match end < size {
+            true => first.chain(stream::once(rest).try_flatten()).boxed(),
+            false => first.boxed(),
+        };
+        decoded(GetResultPayload::Stream(stored), 0..size, decoding)
+    }
+}
+
 /// The first records of a file: at most so many, all whole unless the file itself ends in the middle of one.
 ///
 /// # Errors
@@ -122,8 +152,12 @@ pub(super) async fn sample(
     location: &Path,
     decoding: &Decoding,
     records_max: usize,
+    start: Option<Start>,
 ) -> Result<Vec<u8>> {
-    let mut chunks = text(store, location, decoding).await?;
+    let mut chunks = match start {
+        None => text(store, location, decoding).await?,
+        Some(start) => start.text(store, location, decoding)?,
+    };
     let mut limit = RecordLimit::new(decoding);
     let mut quotes = decoding.marks.map(Quotes::new);
     let mut text = Vec::new();

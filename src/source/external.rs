@@ -27,6 +27,22 @@ impl TableProviderFactory for ExternalTables {
         state: &dyn Session,
         command: &CreateExternalTable,
     ) -> Result<Arc<dyn TableProvider>> {
+        // The engine's text of the statement has its options, which may be secrets.
+        self.open(state, command, None).await
+    }
+}
+
+impl ExternalTables {
+    /// The table that a statement makes, with the text to show for it.
+    ///
+    /// # Errors
+    /// No files, columns that do not fit them, options that the format does not have.
+    pub async fn open(
+        &self,
+        state: &dyn Session,
+        command: &CreateExternalTable,
+        text: Option<String>,
+    ) -> Result<Arc<dyn TableProvider>> {
         let state = state
             .as_any()
             .downcast_ref::<SessionState>()
@@ -46,13 +62,16 @@ impl TableProviderFactory for ExternalTables {
         let mut reader = Reader::new(state, format, &command.options)?;
         reader.names = columns.iter().map(|field| field.name().clone()).collect();
         let definition = Definition {
+            name: command.name.table().into(),
             locations: command.locations.clone(),
             reader,
-            declared: (!columns.is_empty()).then(|| Arc::new(Schema::new(columns))),
+            declared: (!columns.is_empty()).then(|| Arc::new(Schema::new(columns.clone()))),
             keys,
             order: command.order_exprs.clone(),
             filename: false,
             narrowed: None,
+            may_be_empty: !columns.is_empty(),
+            text,
         };
         let table = FileTable::open(state, definition).await?;
         if let Some(key) = command.table_partition_cols.iter().find(|key| !table.has_key(key)) {

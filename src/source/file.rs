@@ -14,14 +14,14 @@ use datafusion::logical_expr::Expr;
 use datafusion::prelude::SessionContext;
 
 use super::Lookup;
-use super::find::find;
+use super::base::located;
 pub use super::find::local_path;
+use super::find::{self, find};
 use super::format::{self, Format};
-use super::partition::partitions;
-use super::prune::Narrowed;
+use super::prune::{Conditions, Narrowed};
 use super::shape::Reader;
 use super::spool::Pipes;
-pub use super::table::FILENAME;
+pub use super::table::{Addition, FILENAME};
 use super::table::{Definition, FileTable};
 
 /// Makes tables of paths.
@@ -43,7 +43,11 @@ impl Files {
         self.stock.session_store().with_state(context.state_weak_ref());
     }
 
-    fn state(&self) -> Result<SessionState> {
+    /// The state of that session as it is now.
+    ///
+    /// # Errors
+    /// The session is gone.
+    pub fn state(&self) -> Result<SessionState> {
         let session = self.stock.session_store().get_session().upgrade();
         let state =
             session.and_then(|session| session.read().as_any().downcast_ref::<SessionState>().cloned());
@@ -54,12 +58,13 @@ impl Files {
 #[async_trait]
 impl UrlTableFactory for Files {
     async fn try_new(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
-        let is_none = !looks_like_path(name) && !Path::new(name).exists();
+        let location = located(name);
+        let is_none = !looks_like_path(name) && !Path::new(location.as_ref()).exists();
         if is_none || Lookup::current() == Lookup::Nothing {
             return Ok(None);
         }
         let state = self.state()?;
-        match self.pipes.spooled(&state, name)? {
+        match self.pipes.spooled(&state, &location)? {
             Some(copy) => open_as(&state, &copy, Some(format::of_piped)).await.map(Some),
             None => open(&state, name).await.map(Some),
         }
@@ -72,12 +77,28 @@ pub fn looks_like_path(name: &str) -> bool {
     name.contains(['/', '*', '?']) || Format::of_name(Path::new(name)).is_some()
 }
 
-/// The keys in the paths of a location's files. No file is opened for it.
+/// The keys in the paths of a location's files, as far as it takes to say what a statement wants of them. No file is
+/// opened for it.
+///
+/// A store of the network is looked into on one way down, to the first keys that are not known yet; folders that have
+/// no `wanted` rows, by what is known of these, are not looked into. So it is to be asked until it tells no more.
 ///
 /// # Errors
-/// Nothing there, other stores than the local disk.
-pub fn keys(location: &str) -> Result<Vec<FieldRef>> {
-    Ok(partitions(&find(location)?, &[])?.fields)
+/// Nothing there, a store that cannot be opened.
+pub async fn keys(
+    state: &SessionState,
+    location: &str,
+    wanted: Option<&Narrowed>,
+    known: &[FieldRef],
+) -> Result<Vec<FieldRef>> {
+    let props = state.execution_props();
+    let wanted = wanted.map(|wanted| Conditions::new(wanted.readings.clone(), &[], props));
+    find::keys(state, &located(location), wanted.as_ref(), known).await
+}
+
+/// Whether a location is in a store of the network.
+pub fn is_remote(location: &str) -> bool {
+    location.contains("://") && local_path(location).is_none()
 }
 
 /// What a scan asks of a table that was made of `narrowed`: those of its filters that the files' paths answer,
@@ -86,7 +107,7 @@ pub fn keys(location: &str) -> Result<Vec<FieldRef>> {
 ///
 /// # Errors
 /// Files that cannot be found any more.
-pub fn beyond(
+pub async fn beyond(
     table: &dyn TableProvider,
     narrowed: &Arc<Narrowed>,
     state: &SessionState,
@@ -94,9 +115,17 @@ pub fn beyond(
 ) -> Result<Option<Vec<Expr>>> {
     let is_made_of = |table: &&FileTable| table.narrowed().is_some_and(|of| Arc::ptr_eq(of, narrowed));
     match table.downcast_ref::<FileTable>().filter(is_made_of) {
-        Some(table) => table.beyond(state, filters),
+        Some(table) => table.beyond(state, filters).await,
         None => Ok(None),
     }
+}
+
+/// How files are added to a table; `None` if it is no table of files.
+///
+/// # Errors
+/// Why none can be, as the end of a sentence.
+pub async fn addition(state: &SessionState, table: &dyn TableProvider) -> Option<Result<Addition, String>> {
+    Some(table.downcast_ref::<FileTable>()?.addition(state).await)
 }
 
 /// Whether a table has the column `filename` although its files do not.
@@ -122,21 +151,42 @@ async fn open_as(
     location: &str,
     judge: Option<Judge>,
 ) -> Result<Arc<dyn TableProvider>> {
-    let files = find(location)?;
+    let narrowed = Narrowed::current(location);
+    let location = &*located(location);
+    let files = files(state, location, narrowed.as_deref()).await?;
     let format = match (judge, files.first()) {
         (Some(judge), Some(file)) => judge(file)?,
-        _ => format::of_all(location, &files)?,
+        _ => format::of_all(location, &files).await?,
     };
     let definition = Definition {
+        name: location.into(),
         locations: vec![location.to_string()],
         reader: Reader::new(state, format, &HashMap::new())?,
         declared: None,
         keys: Vec::new(),
         order: Vec::new(),
         filename: Lookup::current() == Lookup::NamedFiles,
-        narrowed: Narrowed::current(location),
+        narrowed,
+        may_be_empty: false,
+        text: None,
     };
     Ok(Arc::new(FileTable::open(state, definition).await?))
+}
+
+/// The files of a location: those that are wanted of a store of the network, if there are such.
+async fn files(
+    state: &SessionState,
+    location: &str,
+    narrowed: Option<&Narrowed>,
+) -> Result<Vec<super::DataFile>> {
+    if let Some(narrowed) = narrowed {
+        let wanted = Conditions::new(narrowed.readings.clone(), &[], state.execution_props());
+        let found = find(state, location, Some(&wanted)).await?;
+        if !found.files.is_empty() {
+            return Ok(found.files);
+        }
+    }
+    Ok(find(state, location, None).await?.files)
 }
 
 #[cfg(test)]

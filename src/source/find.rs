@@ -1,24 +1,48 @@
 //! Paths, patterns and folders to files.
 
+mod remote;
+
 use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
+use datafusion::arrow::datatypes::FieldRef;
+use datafusion::catalog::Session;
 use datafusion::common::{Result, plan_datafusion_err, plan_err};
 use globset::{GlobBuilder, GlobMatcher};
+use object_store::ObjectMeta;
 use url::Url;
 use walkdir::{DirEntry, WalkDir};
 
 use super::format::Format;
+use super::partition::partitions;
+use super::prune::Conditions;
+use super::remote::{Remote, Remotes};
+use crate::store::{Kind, Stores};
 
 /// A file of a table.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone)]
 pub struct DataFile {
-    /// Where it is, reached from the path as it was written: relative if that was.
+    /// Where it is, reached from the path as it was written: relative if that was. The URL of an object.
     pub path: PathBuf,
+    /// What it is in a store of the network, if it is not local.
+    pub(super) object: Option<Object>,
+}
+
+/// An object in a store of the network, as it was when it was listed.
+#[derive(Debug, Clone)]
+pub(super) struct Object {
+    pub(super) remote: Arc<Remote>,
+    pub(super) meta: ObjectMeta,
 }
 
 impl DataFile {
+    /// A local file.
+    pub(super) fn local(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), object: None }
+    }
+
     /// The file's name in messages and in the column `filename`.
     pub fn name(&self) -> String {
         self.path.to_string_lossy().into_owned()
@@ -26,21 +50,83 @@ impl DataFile {
 }
 
 /// The files that a location means, sorted by path.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) files: Vec<DataFile>,
+    /// Whether folders were left out because of their keys: then there may be more, or no files at all.
+    pub(super) is_part: bool,
+}
+
+/// The files that a location means, sorted by path.
 ///
 /// A location is a file, a folder (all data files in it and below it), or a pattern: `*` and `?` within a
 /// name, `**` across folders, `[0-9]`, `{a,b}`. What exists under the very name is no pattern. Hidden
-/// files and folders (`.x`, `_x`) are no data unless the pattern spells the mark.
+/// files and folders (`.x`, `_x`) are no data unless the pattern spells the mark. It may be in a store of the
+/// network; there, folders whose keys have no wanted rows are not listed.
 ///
 /// # Errors
-/// Nothing there, other stores than the local disk, a folder that may not be read.
-pub fn find(location: &str) -> Result<Vec<DataFile>> {
-    let Some(local) = local_path(location) else {
-        let scheme = location.split("://").next().unwrap_or_default();
-        return plan_err!("{scheme}:// locations cannot be read yet, only local files: '{location}'");
+/// Nothing there, a store that cannot be opened, a folder that may not be read.
+pub(super) async fn find(
+    state: &dyn Session,
+    location: &str,
+    wanted: Option<&Conditions<'_>>,
+) -> Result<Found> {
+    match located(state, location)? {
+        Some(place) => remote::find(&place, wanted).await,
+        None => Ok(Found { files: find_local(location)?, is_part: false }),
+    }
+}
+
+/// The keys in the paths of a location's files. No file is opened for it.
+///
+/// In a store of the network one way down from the location is looked at, through the first folders that may have
+/// wanted rows, to the first keys that are not known.
+///
+/// # Errors
+/// As for [`find`].
+pub(super) async fn keys(
+    state: &dyn Session,
+    location: &str,
+    wanted: Option<&Conditions<'_>>,
+    known: &[FieldRef],
+) -> Result<Vec<FieldRef>> {
+    match located(state, location)? {
+        Some(place) => remote::keys(&place, wanted, known).await,
+        None => Ok(partitions(&find_local(location)?, &[])?.fields),
+    }
+}
+
+/// The place in a store of the network that a location names; `None` if it is local.
+fn located(state: &dyn Session, location: &str) -> Result<Option<remote::Place>> {
+    if local_path(location).is_some() {
+        return Ok(None);
+    }
+    let stores = state.config().get_extension::<Stores>();
+    let place = match stores {
+        Some(stores) => stores.locate(location)?,
+        None => None,
     };
+    let Some(place) = place else {
+        let scheme = location.split("://").next().unwrap_or_default();
+        let known: Vec<_> = Kind::ALL.iter().map(|kind| format!("{}://", kind.schemes()[0])).collect();
+        return plan_err!(
+            "there are no {scheme}:// locations: write a path, or a URL that begins with {}",
+            known.join(", ")
+        );
+    };
+    let remote = Remotes::at(state, place.kind, &place.store)?;
+    Ok(Some(remote::Place::new(location, place, remote)))
+}
+
+/// The local files that a location means, sorted by path.
+///
+/// # Errors
+/// Nothing there, a folder that may not be read.
+pub(super) fn find_local(location: &str) -> Result<Vec<DataFile>> {
+    let local = local_path(location).unwrap_or_else(|| PathBuf::from(location));
     match fs::metadata(&local) {
         Ok(meta) if meta.is_dir() => in_folder(location, &local),
-        Ok(_) => Ok(vec![DataFile { path: local }]),
+        Ok(_) => Ok(vec![DataFile::local(local)]),
         Err(error) if error.kind() == io::ErrorKind::NotFound => match is_pattern(location) {
             true => matching(location, &local),
             false => plan_err!("no such file: '{location}'"),
@@ -58,27 +144,31 @@ pub fn local_path(location: &str) -> Option<PathBuf> {
     }
 }
 
-fn is_pattern(text: &str) -> bool {
+/// Whether a location is written as a pattern.
+pub(super) fn is_pattern(text: &str) -> bool {
     text.contains(['*', '?', '[', '{'])
 }
 
 fn in_folder(location: &str, folder: &Path) -> Result<Vec<DataFile>> {
     let mut files = walk(folder, usize::MAX, |entry| !is_hidden(entry), |_| true)?;
-    if files.iter().any(|file| Format::of_name(&file.path).is_some()) {
-        files.retain(|file| Format::of_name(&file.path).is_some());
-    }
+    retain_data(&mut files);
     match files.is_empty() {
         true => plan_err!("folder '{location}' has no data files"),
         false => Ok(files),
     }
 }
 
+/// Leaves out what is no data by its name, if there is any data.
+fn retain_data(files: &mut Vec<DataFile>) {
+    if files.iter().any(|file| Format::of_name(&file.path).is_some()) {
+        files.retain(|file| Format::of_name(&file.path).is_some());
+    }
+}
+
 fn matching(location: &str, pattern: &Path) -> Result<Vec<DataFile>> {
     let (root, rest) = split_pattern(pattern);
-    let matcher = matcher(location, pattern)?;
-    // A pattern that spells the mark of hidden names means them.
-    let spelled = rest.split('/').any(|part| part.starts_with(['.', '_']));
-    let depth = if rest.contains("**") { usize::MAX } else { rest.matches('/').count() + 1 };
+    let matcher = matcher(location, &pattern.to_string_lossy())?;
+    let (spelled, depth) = (spells_hidden(&rest), depth_max(&rest));
     let start = if root.as_os_str().is_empty() { PathBuf::from(".") } else { root };
     let written = |path: &Path| match pattern.starts_with(".") {
         true => path.to_path_buf(),
@@ -92,12 +182,22 @@ fn matching(location: &str, pattern: &Path) -> Result<Vec<DataFile>> {
     };
     match files.is_empty() {
         true => plan_err!("no file matches '{location}'"),
-        false => Ok(files.into_iter().map(|file| DataFile { path: written(&file.path) }).collect()),
+        false => Ok(files.into_iter().map(|file| DataFile::local(written(&file.path))).collect()),
     }
 }
 
-fn matcher(location: &str, pattern: &Path) -> Result<GlobMatcher> {
-    let built = GlobBuilder::new(&pattern.to_string_lossy()).literal_separator(true).build();
+/// A pattern that spells the mark of hidden names means them.
+fn spells_hidden(rest: &str) -> bool {
+    rest.split('/').any(|part| part.starts_with(['.', '_']))
+}
+
+/// How many folders deep a pattern reaches.
+fn depth_max(rest: &str) -> usize {
+    if rest.contains("**") { usize::MAX } else { rest.matches('/').count() + 1 }
+}
+
+fn matcher(location: &str, pattern: &str) -> Result<GlobMatcher> {
+    let built = GlobBuilder::new(pattern).literal_separator(true).build();
     let glob =
         built.map_err(|error| plan_datafusion_err!("'{location}' is not a pattern: {}", error.kind()))?;
     Ok(glob.compile_matcher())
@@ -140,10 +240,10 @@ fn walk(
             }
         };
         if entry.file_type().is_file() && take(entry.path()) {
-            files.push(DataFile { path: entry.into_path() });
+            files.push(DataFile::local(entry.into_path()));
         }
     }
-    files.sort();
+    files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(files)
 }
 
@@ -166,7 +266,7 @@ mod tests {
     }
 
     fn found(room: &tempfile::TempDir, pattern: &str) -> Vec<String> {
-        let files = find(room.path().join(pattern).to_str().unwrap()).unwrap();
+        let files = find_local(room.path().join(pattern).to_str().unwrap()).unwrap();
         let inside = |file: &DataFile| file.path.strip_prefix(room.path()).unwrap().display().to_string();
         files.iter().map(inside).collect()
     }
@@ -197,11 +297,10 @@ mod tests {
     fn nothing_found_is_an_error() {
         let room = room(&["a.csv"]);
         let error =
-            |pattern: &str| find(room.path().join(pattern).to_str().unwrap()).unwrap_err().to_string();
+            |pattern: &str| find_local(room.path().join(pattern).to_str().unwrap()).unwrap_err().to_string();
         assert!(error("b.csv").contains("no such file"));
         assert!(error("b*.csv").contains("no file matches"));
         assert!(error("nowhere/*.csv").contains("no file matches"));
         assert!(error("[.csv").contains("is not a pattern"));
-        assert!(find("s3://bucket/x.csv").unwrap_err().to_string().contains("s3://"));
     }
 }

@@ -4,14 +4,18 @@ use std::fs::File;
 use std::io::{Cursor, Read};
 use std::path::Path;
 
+use bytes::Bytes;
 use datafusion::common::{Result, plan_err};
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
+use futures::stream::{self, StreamExt, TryStreamExt};
 
-use super::find::DataFile;
+use super::find::{DataFile, Object};
 use crate::error::FileError;
 
 /// Bytes that are looked at to tell what a file is.
 const HEAD_BYTES: u64 = 4096;
+/// Files without a telling name that are looked into at once.
+const LOOKS_MAX: usize = 32;
 
 /// A format that tables are read from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,13 +154,17 @@ impl Format {
 ///
 /// # Errors
 /// Files of several formats, a format that neither name nor content tells.
-pub(super) fn of_all(location: &str, files: &[DataFile]) -> Result<Format> {
+pub(super) async fn of_all(location: &str, files: &[DataFile]) -> Result<Format> {
     let mut known: Option<(&DataFile, Format)> = None;
+    let work = files.iter().cloned().map(|file| async move {
+        match Format::of_name(&file.path) {
+            Some(format) => Ok(format),
+            None => of_unnamed(&file).await,
+        }
+    });
+    let mut formats = stream::iter(work).buffered(LOOKS_MAX);
     for file in files {
-        let format = match Format::of_name(&file.path) {
-            Some(format) => format,
-            None => of_unnamed(file)?,
-        };
+        let Some(format) = formats.try_next().await? else { break };
         match known {
             Some((first, other)) if other != format => {
                 return plan_err!(
@@ -175,8 +183,15 @@ pub(super) fn of_all(location: &str, files: &[DataFile]) -> Result<Format> {
     }
 }
 
-fn of_unnamed(file: &DataFile) -> Result<Format> {
-    let head = head(file)?;
+async fn of_unnamed(file: &DataFile) -> Result<Format> {
+    let head = match &file.object {
+        None => head(file)?.into(),
+        Some(Object { meta, .. }) if meta.size == 0 => Bytes::new(),
+        Some(Object { remote, meta }) => {
+            let start = remote.start(meta).await;
+            start.map_err(|error| FileError::wrap(&file.name(), error))?
+        }
+    };
     let plain = decompressed(&head, compression(&head));
     match Format::of_content(&plain) {
         Some(format) => Ok(format),
@@ -195,20 +210,28 @@ pub(super) fn of_piped(file: &DataFile) -> Result<Format> {
     Ok(Format::of_content(&plain).unwrap_or(if tabs { Format::Tsv } else { Format::Csv }))
 }
 
-/// How a file of a known format is encoded.
+/// How a local file of a known format is encoded.
 ///
 /// # Errors
 /// A file that cannot be opened, a compression around a format that is read at random.
 pub(super) fn encoding(file: &DataFile, format: Format) -> Result<Encoding> {
-    let head = head(file)?;
-    let compression = compression(&head);
+    encoding_of(&file.name(), format, &head(file)?)
+}
+
+/// How a file of a known format that begins so is encoded.
+///
+/// # Errors
+/// A compression around a format that is read at random.
+pub(super) fn encoding_of(name: &str, format: Format, head: &[u8]) -> Result<Encoding> {
+    let head = &head[..head.len().min(HEAD_BYTES as usize)];
+    let compression = compression(head);
     if format.text().is_none() && compression.is_compressed() {
         let trouble = format!("{} files cannot be read through another compression", format.reader());
-        return Err(FileError::new(file.name(), trouble).with_help("decompress it first").into());
+        return Err(FileError::new(name, trouble).with_help("decompress it first").into());
     }
     let layout = match format {
         Format::Json => {
-            let plain = decompressed(&head, compression);
+            let plain = decompressed(head, compression);
             let text = plain.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&plain).trim_ascii_start();
             if text.starts_with(b"[") { Layout::JsonArray } else { Layout::Plain }
         }
@@ -272,12 +295,11 @@ mod tests {
         assert_eq!(Format::of_content(b"a,b\n1,2\n"), None);
     }
 
-    #[test]
-    fn mixed_formats_are_refused() {
-        let files =
-            |names: &[&str]| names.iter().map(|name| DataFile { path: name.into() }).collect::<Vec<_>>();
-        let error = of_all("x", &files(&["a.csv", "b.parquet"])).unwrap_err();
+    #[tokio::test]
+    async fn mixed_formats_are_refused() {
+        let files = |names: &[&str]| names.iter().map(DataFile::local).collect::<Vec<_>>();
+        let error = of_all("x", &files(&["a.csv", "b.parquet"])).await.unwrap_err();
         assert!(error.to_string().contains("several formats"));
-        assert_eq!(of_all("x", &files(&["a.json", "b.ndjson.gz"])).unwrap(), Format::Json);
+        assert_eq!(of_all("x", &files(&["a.json", "b.ndjson.gz"])).await.unwrap(), Format::Json);
     }
 }

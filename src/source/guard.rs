@@ -15,7 +15,7 @@ use datafusion::common::Result;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::config::ConfigOptions;
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::{FileOpener, FileScanConfig, FileSource};
+use datafusion::datasource::physical_plan::{FileOpener, FileScanConfig, FileSource, ParquetSource};
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::DataFusionError;
 use datafusion::physical_expr::projection::ProjectionExprs;
@@ -28,7 +28,9 @@ use futures::FutureExt;
 use futures::stream::{BoxStream, StreamExt};
 use object_store::ObjectStore;
 
+use super::remote::Remote;
 use crate::error::FileError;
+use crate::store::metered;
 
 /// A stream of a file's batches whose panics and errors are the file's.
 pub(super) fn guarded_stream(
@@ -119,16 +121,40 @@ pub(super) type Opening = datafusion::datasource::physical_plan::FileOpenFuture;
 /// A source of files that passes everything on to another one, and guards what it gives.
 pub(super) struct Guarded {
     inner: Arc<dyn FileSource>,
+    /// The store of the network that the files are in, and the versions of them that it gives.
+    remote: Option<(Arc<Remote>, Arc<dyn ObjectStore>)>,
 }
 
 impl Guarded {
     /// Guards a source.
-    pub(super) fn new(inner: Arc<dyn FileSource>) -> Self {
-        Self { inner }
+    pub(super) fn new(
+        inner: Arc<dyn FileSource>,
+        remote: Option<(Arc<Remote>, Arc<dyn ObjectStore>)>,
+    ) -> Self {
+        Self { inner, remote }
     }
 
-    fn again(inner: Arc<dyn FileSource>) -> Arc<dyn FileSource> {
-        Arc::new(Self { inner })
+    fn again(&self, inner: Arc<dyn FileSource>) -> Arc<dyn FileSource> {
+        Arc::new(Self { inner, remote: self.remote.clone() })
+    }
+
+    /// The source and the store with which a partition is read: what is asked of the store is counted.
+    fn opened(
+        &self,
+        store: Arc<dyn ObjectStore>,
+        config: &FileScanConfig,
+        partition: usize,
+    ) -> (Arc<dyn FileSource>, Arc<dyn ObjectStore>) {
+        let store = self.remote.as_ref().map_or(store, |(_, store)| Arc::clone(store));
+        let store = metered(store, &config.object_store_url, self.metrics(), partition);
+        let inner = match (&self.remote, self.inner.downcast_ref::<ParquetSource>()) {
+            (Some((remote, _)), Some(source)) => {
+                let readers = remote.parquet_readers(Arc::clone(&store));
+                Arc::new(source.clone().with_parquet_file_reader_factory(readers)) as Arc<dyn FileSource>
+            }
+            _ => Arc::clone(&self.inner),
+        };
+        (inner, store)
     }
 }
 
@@ -139,7 +165,8 @@ impl FileSource for Guarded {
         config: &FileScanConfig,
         partition: usize,
     ) -> Result<Arc<dyn FileOpener>> {
-        self.inner.create_file_opener(store, config, partition)
+        let (inner, store) = self.opened(store, config, partition);
+        inner.create_file_opener(store, config, partition)
     }
 
     fn create_morselizer(
@@ -148,7 +175,8 @@ impl FileSource for Guarded {
         config: &FileScanConfig,
         partition: usize,
     ) -> Result<Box<dyn Morselizer>> {
-        let inner = self.inner.create_morselizer(store, config, partition)?;
+        let (inner, store) = self.opened(store, config, partition);
+        let inner = inner.create_morselizer(store, config, partition)?;
         Ok(Box::new(GuardedMorselizer { inner }))
     }
 
@@ -157,7 +185,7 @@ impl FileSource for Guarded {
     }
 
     fn with_batch_size(&self, batch_size: usize) -> Arc<dyn FileSource> {
-        Self::again(self.inner.with_batch_size(batch_size))
+        self.again(self.inner.with_batch_size(batch_size))
     }
 
     fn filter(&self) -> Option<Arc<dyn PhysicalExpr>> {
@@ -202,7 +230,7 @@ impl FileSource for Guarded {
         let pushed = self.inner.try_pushdown_filters(filters, config)?;
         Ok(FilterPushdownPropagation {
             filters: pushed.filters,
-            updated_node: pushed.updated_node.map(Self::again),
+            updated_node: pushed.updated_node.map(|inner| self.again(inner)),
         })
     }
 
@@ -213,10 +241,10 @@ impl FileSource for Guarded {
     ) -> Result<SortOrderPushdownResult<Arc<dyn FileSource>>> {
         Ok(match self.inner.try_pushdown_sort(order, properties)? {
             SortOrderPushdownResult::Exact { inner } => {
-                SortOrderPushdownResult::Exact { inner: Self::again(inner) }
+                SortOrderPushdownResult::Exact { inner: self.again(inner) }
             }
             SortOrderPushdownResult::Inexact { inner } => {
-                SortOrderPushdownResult::Inexact { inner: Self::again(inner) }
+                SortOrderPushdownResult::Inexact { inner: self.again(inner) }
             }
             SortOrderPushdownResult::Unsupported => SortOrderPushdownResult::Unsupported,
         })
@@ -227,7 +255,7 @@ impl FileSource for Guarded {
     }
 
     fn try_pushdown_projection(&self, projection: &ProjectionExprs) -> Result<Option<Arc<dyn FileSource>>> {
-        Ok(self.inner.try_pushdown_projection(projection)?.map(Self::again))
+        Ok(self.inner.try_pushdown_projection(projection)?.map(|inner| self.again(inner)))
     }
 
     fn apply_expressions(

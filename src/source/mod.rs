@@ -1,4 +1,4 @@
-//! Where tables come from: files by path, pattern or folder.
+//! Where tables come from: files by path, pattern, folder or URL.
 //!
 //! ```text
 //! 'a/**/*.csv' ─find─> files ─format─> how each is read ─shape─> its own columns ─unite─> one schema
@@ -10,6 +10,7 @@
 
 mod arrow_check;
 mod avro;
+mod base;
 mod by_name;
 mod bytes;
 mod declared;
@@ -20,11 +21,14 @@ mod format;
 pub mod functions;
 mod guard;
 mod json_array;
+mod look;
 mod partition;
 mod prune;
 mod quotes;
 mod record_limit;
+mod remote;
 mod shape;
+mod size;
 mod spool;
 mod statistics;
 mod table;
@@ -32,11 +36,14 @@ mod unite;
 
 use std::future::Future;
 
+pub use base::{below, from_base, located};
 pub use external::ExternalTables;
 pub use file::Files;
-pub use find::{DataFile, find};
+pub use find::DataFile;
 pub use format::Format;
 pub use prune::{Narrowed, Tables};
+pub use remote::Remotes;
+pub use size::{ScanSize, size};
 
 tokio::task_local! {
     static LOOKUP: Lookup;

@@ -23,6 +23,9 @@ pub(super) struct Partitions {
     pub(super) values: Vec<Vec<ScalarValue>>,
 }
 
+/// The keys in a path and their values; NULL is `None`.
+pub(super) type Keys = Vec<(String, Option<String>)>;
+
 /// Reads the keys in the files' paths.
 ///
 /// A column is an integer if all its values are, else a date if all are, else text; declared columns keep
@@ -31,30 +34,50 @@ pub(super) struct Partitions {
 /// # Errors
 /// A value that is not of its declared type.
 pub(super) fn partitions(files: &[DataFile], declared: &[FieldRef]) -> Result<Partitions> {
-    let keys: Vec<_> = files.iter().map(|file| keys(&file.path)).collect();
+    let all: Vec<_> = files.iter().map(|file| keys(&file.path)).collect();
+    typed(&all, declared).map_err(|Misfit { row, key, text, kind }| {
+        let name = files.get(row).map(DataFile::name).unwrap_or_default();
+        FileError::new(name, format!("'{key}={text}' is not of type {kind}")).into()
+    })
+}
+
+/// A value that is not of the type that its column was declared with.
+#[derive(Debug)]
+pub(super) struct Misfit {
+    row: usize,
+    key: String,
+    text: String,
+    kind: DataType,
+}
+
+/// Gives keys their types, as for [`partitions`].
+///
+/// # Errors
+/// A value that is not of its declared type.
+pub(super) fn typed(rows: &[Keys], declared: &[FieldRef]) -> Result<Partitions, Misfit> {
     let mut names: Vec<&str> = Vec::new();
-    for (name, _) in keys.iter().flatten() {
+    for (name, _) in rows.iter().flatten() {
         if !names.contains(&name.as_str()) {
             names.push(name);
         }
     }
-    let value = |keys: &[(String, Option<String>)], name: &str| {
+    let value = |keys: &Keys, name: &str| {
         keys.iter().find(|(known, _)| known == name).and_then(|(_, value)| value.clone())
     };
-    let mut partitions = Partitions { fields: Vec::new(), values: vec![Vec::new(); files.len()] };
+    let mut partitions = Partitions { fields: Vec::new(), values: vec![Vec::new(); rows.len()] };
     for name in names {
-        let texts: Vec<_> = keys.iter().map(|keys| value(keys, name)).collect();
+        let texts: Vec<_> = rows.iter().map(|keys| value(keys, name)).collect();
         let kind = match declared.iter().find(|field| field.name() == name) {
             Some(field) => field.data_type().clone(),
             None => kind(texts.iter().flatten().map(String::as_str)),
         };
-        for ((text, row), file) in texts.iter().zip(&mut partitions.values).zip(files) {
-            row.push(match text {
-                None => ScalarValue::try_new_null(&kind)?,
-                Some(text) => ScalarValue::try_from_string(text.clone(), &kind).map_err(|_| {
-                    FileError::new(file.name(), format!("'{name}={text}' is not of type {kind}"))
-                })?,
-            });
+        for (row, (text, values)) in texts.iter().zip(&mut partitions.values).enumerate() {
+            let misfit = |text: &str| Misfit { row, key: name.into(), text: text.into(), kind: kind.clone() };
+            let value = match text {
+                None => ScalarValue::try_new_null(&kind).map_err(|_| misfit("NULL")),
+                Some(text) => ScalarValue::try_from_string(text.clone(), &kind).map_err(|_| misfit(text)),
+            };
+            values.push(value?);
         }
         let nullable = texts.iter().any(Option::is_none);
         partitions.fields.push(Arc::new(Field::new(name, kind, nullable)));
@@ -62,8 +85,8 @@ pub(super) fn partitions(files: &[DataFile], declared: &[FieldRef]) -> Result<Pa
     Ok(partitions)
 }
 
-/// The keys and values in a path's folders; NULL is `None`.
-fn keys(path: &Path) -> Vec<(String, Option<String>)> {
+/// The keys and values in a path's folders.
+pub(super) fn keys(path: &Path) -> Keys {
     let folders = path.parent().into_iter().flat_map(Path::components);
     let named = folders.filter_map(|part| match part {
         Component::Normal(name) => name.to_str()?.split_once('='),
@@ -92,7 +115,7 @@ mod tests {
     use super::*;
 
     fn of(paths: &[&str]) -> Partitions {
-        let files: Vec<_> = paths.iter().map(|path| DataFile { path: path.into() }).collect();
+        let files: Vec<_> = paths.iter().map(DataFile::local).collect();
         partitions(&files, &[]).unwrap()
     }
 

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use datafusion::arrow::array::{AsArray, RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::{FieldRef, Schema};
 use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::datasource::listing::helpers::expr_applicable_for_cols;
 use datafusion::execution::context::ExecutionProps;
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::physical_expr::create_physical_expr;
 
+use super::partition::{Keys, typed};
 use super::table::Shapes;
 
 tokio::task_local! {
@@ -29,14 +31,28 @@ pub type Tables = HashMap<String, Arc<Narrowed>>;
 pub struct Narrowed {
     /// For each reading, filters on the rows taken. They name keys only, without qualifiers.
     pub readings: Vec<Vec<Expr>>,
+    /// The keys that the files are known to have, those that are not wanted as well.
+    keys: Vec<FieldRef>,
     /// Files that have been looked into for the statement.
     pub(super) shapes: Shapes,
 }
 
 impl Narrowed {
-    /// The files that these readings want.
-    pub fn new(readings: Vec<Vec<Expr>>) -> Self {
-        Self { readings, shapes: Shapes::default() }
+    /// The files that these readings want, of files with these keys.
+    pub fn new(readings: Vec<Vec<Expr>>, keys: Vec<FieldRef>) -> Self {
+        Self { readings, keys, shapes: Shapes::default() }
+    }
+
+    /// The keys of some of the files, and those that the others are known to have.
+    pub(super) fn with_known(&self, listed: Vec<FieldRef>) -> Vec<FieldRef> {
+        let known = self.keys.iter().map(|key| match listed.iter().find(|own| own.name() == key.name()) {
+            Some(own) => Arc::clone(own),
+            None => Arc::new(key.as_ref().clone().with_nullable(true)),
+        });
+        let mut all: Vec<_> = known.collect();
+        let is_new = |own: &FieldRef| !self.keys.iter().any(|key| key.name() == own.name());
+        all.extend(listed.iter().filter(|own| is_new(own)).cloned());
+        all
     }
 
     /// Those that one more reading wants, too.
@@ -71,6 +87,73 @@ impl Narrowed {
             wanted.iter_mut().zip(here).for_each(|(wanted, here)| *wanted |= here);
         }
         wanted
+    }
+}
+
+/// What is known of the rows that are wanted of a location, before its folders are listed.
+#[derive(Debug, Clone)]
+pub(super) struct Conditions<'a> {
+    /// For each reading, filters on the rows taken.
+    readings: Vec<Vec<Expr>>,
+    /// The types of keys, if these are known: else they are those of the values that are seen.
+    fields: &'a [FieldRef],
+    props: &'a ExecutionProps,
+}
+
+/// What is to be done with a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// No row in it is wanted.
+    Unwanted,
+    /// Its keys answer all filters: what is below has wanted rows.
+    Wanted,
+    /// The keys of the folders in it may tell.
+    Open,
+}
+
+impl<'a> Conditions<'a> {
+    /// The conditions of some readings, of keys of these types.
+    pub(super) fn new(readings: Vec<Vec<Expr>>, fields: &'a [FieldRef], props: &'a ExecutionProps) -> Self {
+        Self { readings, fields, props }
+    }
+
+    /// Whether all rows are wanted.
+    pub(super) fn is_empty(&self) -> bool {
+        self.readings.is_empty() || self.readings.iter().any(Vec::is_empty)
+    }
+
+    /// What is to be done with each of some folders, by the keys on the way to it.
+    pub(super) fn judge(&self, folders: &[Keys]) -> Vec<Verdict> {
+        let names = |keys: &Keys| -> Vec<String> { keys.iter().map(|(name, _)| name.clone()).collect() };
+        let mut alike: HashMap<Vec<String>, Vec<usize>> = HashMap::new();
+        for (place, keys) in folders.iter().enumerate() {
+            alike.entry(names(keys)).or_default().push(place);
+        }
+        let mut verdicts = vec![Verdict::Open; folders.len()];
+        for (names, places) in alike {
+            let rows: Vec<_> = places.iter().map(|place| folders[*place].clone()).collect();
+            for (place, verdict) in places.into_iter().zip(self.judge_alike(&names, &rows)) {
+                verdicts[place] = verdict;
+            }
+        }
+        verdicts
+    }
+
+    /// Judges folders with keys of the same names.
+    fn judge_alike(&self, names: &[String], rows: &[Keys]) -> Vec<Verdict> {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let told = |filter: &&Expr| expr_applicable_for_cols(&names, filter);
+        let is_told = |reading: &Vec<Expr>| reading.iter().filter(told).count() == reading.len();
+        let wanted = if self.readings.iter().all(is_told) { Verdict::Wanted } else { Verdict::Open };
+        // A value of another type than it was: what it is worth will be seen.
+        let Ok(keys) = typed(rows, self.fields) else { return vec![Verdict::Open; rows.len()] };
+        let mut may = vec![false; rows.len()];
+        for reading in &self.readings {
+            let filters: Vec<_> = reading.iter().filter(told).cloned().collect();
+            let here = passed(&filters, &keys.fields, &keys.values, self.props);
+            may.iter_mut().zip(here).for_each(|(may, here)| *may |= here);
+        }
+        may.into_iter().map(|may| if may { wanted } else { Verdict::Unwanted }).collect()
     }
 }
 

@@ -19,7 +19,7 @@ use datafusion::physical_plan::metrics::Count;
 use object_store::{ObjectMeta, ObjectStore};
 use regex::Regex;
 
-use super::arrow_check;
+use super::arrow_check::{self, Parts};
 use super::bytes::{self, Decoding};
 use super::find::DataFile;
 use super::format::{self, Encoding, Format, Text};
@@ -108,7 +108,13 @@ impl Reader {
         Ok(format)
     }
 
-    /// Looks into a file: Parquet, Avro and Arrow say their columns, text is judged by its first records.
+    /// What it is, as far as it makes a difference to what is seen of a file.
+    pub(super) fn id(&self) -> Arc<str> {
+        let Self { format, engine, csv, names, row_bytes_max } = self;
+        format!("{format:?} {engine:?} {csv:?} {names:?} {row_bytes_max}").into()
+    }
+
+    /// Looks into a local file: Parquet, Avro and Arrow say their columns, text is judged by its first records.
     ///
     /// # Errors
     /// A file that cannot be read, holds nothing, or names two columns alike.
@@ -128,12 +134,12 @@ impl Reader {
             let schema = match (self.format.text(), self.format) {
                 (Some(text), _) => {
                     let decoding = self.decoding(name.clone(), encoding);
-                    let sample =
-                        bytes::sample(store, &meta.location, &decoding, self.records_max() + 1).await?;
+                    let records = self.records_max() + 1;
+                    let sample = bytes::sample(store, &meta.location, &decoding, records, None).await?;
                     self.text_schema(&name, text, sample)?
                 }
                 (None, Format::Arrow) => {
-                    arrow_check::check(&file.path, encoding.layout)?;
+                    arrow_check::check(&mut Parts::of_file(&file.path)?, encoding.layout).await?;
                     let schema = arrow_check::schema(&file.path, encoding.layout)?;
                     check_names(&name, names(&schema))?;
                     self.engine.infer_schema(state, store, std::slice::from_ref(meta)).await?
@@ -151,7 +157,7 @@ impl Reader {
         .await
     }
 
-    fn text_schema(&self, name: &str, text: Text, sample: Vec<u8>) -> Result<SchemaRef> {
+    pub(super) fn text_schema(&self, name: &str, text: Text, sample: Vec<u8>) -> Result<SchemaRef> {
         if sample.trim_ascii().is_empty() {
             return Err(FileError::new(name, "it is empty").into());
         }
@@ -176,7 +182,7 @@ impl Reader {
         Schema::new(schema.fields().iter().enumerate().map(named).collect::<Vec<_>>())
     }
 
-    fn records_max(&self) -> usize {
+    pub(super) fn records_max(&self) -> usize {
         let json = self.engine.downcast_ref::<JsonFormat>().and_then(|f| f.options().schema_infer_max_rec);
         self.csv.schema_infer_max_rec.or(json).unwrap_or(RECORDS_MAX).max(1)
     }
@@ -197,11 +203,11 @@ async fn check_footer(
     check_names(file, columns.iter().map(|column| column.name()))
 }
 
-fn names(schema: &Schema) -> impl ExactSizeIterator<Item = &str> {
+pub(super) fn names(schema: &Schema) -> impl ExactSizeIterator<Item = &str> {
     schema.fields().iter().map(|field| field.name().as_str())
 }
 
-fn check_names<'a>(file: &str, mut names: impl ExactSizeIterator<Item = &'a str>) -> Result<()> {
+pub(super) fn check_names<'a>(file: &str, mut names: impl ExactSizeIterator<Item = &'a str>) -> Result<()> {
     if names.len() == 0 {
         return Err(FileError::new(file, "it has no columns").into());
     }

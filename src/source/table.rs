@@ -1,6 +1,9 @@
 //! Files as one table.
 
+mod added;
 mod made;
+
+pub use added::Addition;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -10,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::{Result, ScalarValue, project_schema};
+use datafusion::common::{Result, ScalarValue, plan_err, project_schema};
 use datafusion::datasource::listing::helpers::expr_applicable_for_cols;
 use datafusion::datasource::listing::{ListingTableUrl, PartitionedFile};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, FileSource};
@@ -28,12 +31,15 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use url::Url;
 
 use super::by_name::ByName;
-use super::find::{DataFile, find};
+use super::find::{DataFile, Found, Object, find, local_path};
 use super::format::Format;
 use super::guard::{FileName, Guarded, inspected};
+use super::look::Look;
 use super::partition::partitions;
-use super::prune::{Narrowed, kept};
+use super::prune::{Conditions, Narrowed, kept};
+use super::remote::{Known, Remote, streams};
 use super::shape::{Reader, Shape};
+use super::size::TableName;
 use super::statistics::{trusted, with_null_keys};
 use super::unite::unite;
 use crate::error::FileError;
@@ -44,6 +50,8 @@ pub const FILENAME: &str = "filename";
 /// What a table of files is made from.
 #[derive(Debug, Clone)]
 pub(super) struct Definition {
+    /// What it is called: its name, or its location.
+    pub(super) name: Arc<str>,
     /// Paths, patterns, folders.
     pub(super) locations: Vec<String>,
     pub(super) reader: Reader,
@@ -57,6 +65,10 @@ pub(super) struct Definition {
     pub(super) filename: bool,
     /// The files that make the columns; all if nothing is known.
     pub(super) narrowed: Option<Arc<Narrowed>>,
+    /// Whether the columns are there without any file: they are declared.
+    pub(super) may_be_empty: bool,
+    /// The statement to show for it, where there is one without secrets.
+    pub(super) text: Option<String>,
 }
 
 /// Files that have been looked into, with their columns.
@@ -81,6 +93,14 @@ struct Listed {
     file: DataFile,
     /// Its values of the partition columns.
     keys: Vec<ScalarValue>,
+}
+
+/// The files of a table, and the keys in their paths.
+struct Listing {
+    fields: Vec<FieldRef>,
+    files: Vec<Listed>,
+    /// Whether there may be more, in folders without wanted rows.
+    is_part: bool,
 }
 
 /// One file at the time of a scan.
@@ -112,7 +132,7 @@ impl FileTable {
         let shapes = definition.narrowed.as_ref().map(|narrowed| Arc::clone(&narrowed.shapes));
         let shapes = shapes.unwrap_or_default();
         let mut table = Self { definition, schema, made_from: HashSet::new(), shapes };
-        let (mut fields, files) = table.listed()?;
+        let (mut fields, files) = table.made_of(state).await?;
         let files = table.wanted(state, &fields, filename, files);
         table.made_from = files.iter().map(|listed| listed.file.path.clone()).collect();
         let entries = table.looked_into(state, files).await?;
@@ -169,16 +189,32 @@ impl FileTable {
         Ok(Arc::clone(declared))
     }
 
-    /// The files as they are now with their keys, and the partition columns. No file is opened for it.
-    fn listed(&self) -> Result<(Vec<FieldRef>, Vec<Listed>)> {
+    /// The files as they are now with their keys, and the partition columns. No file is opened for it, and no
+    /// folder is listed that has no wanted rows.
+    async fn listed(&self, state: &dyn Session, wanted: Option<&Conditions<'_>>) -> Result<Listing> {
         let Definition { locations, keys: declared, filename, .. } = &self.definition;
         let mut files = Vec::new();
         let mut seen = HashSet::new();
+        let mut is_part = false;
         for location in locations {
+            let found = match find(state, location, wanted).await {
+                Err(_) if self.definition.may_be_empty && is_empty_folder(location) => Found::default(),
+                found => found?,
+            };
+            is_part |= found.is_part;
             // Locations may overlap: a folder, and a file in it.
-            files.extend(find(location)?.into_iter().filter(|file| seen.insert(file.path.clone())));
+            files.extend(found.files.into_iter().filter(|file| seen.insert(file.path.clone())));
         }
-        let mut keys = partitions(&files, declared)?;
+        check_stores(&files)?;
+        let known = self.schema.table_partition_cols();
+        let mut keys = match files.iter().any(|file| file.object.is_some()) && !known.is_empty() {
+            // A part of the files may have another type than all of them.
+            true => partitions(&files, known)?,
+            false => partitions(&files, declared)?,
+        };
+        if files.is_empty() && keys.fields.is_empty() {
+            keys.fields.extend(declared.iter().cloned());
+        }
         if *filename {
             keys.fields.push(filename_field());
             for (row, file) in keys.values.iter_mut().zip(&files) {
@@ -186,16 +222,23 @@ impl FileTable {
             }
         }
         let listed = files.into_iter().zip(keys.values).map(|(file, keys)| Listed { file, keys });
-        Ok((keys.fields, listed.collect()))
+        Ok(Listing { fields: keys.fields, files: listed.collect(), is_part })
     }
 
     async fn looked_into(&self, state: &dyn Session, files: Vec<Listed>) -> Result<Vec<Entry>> {
         let concurrency = state.config_options().execution.meta_fetch_concurrency.get();
-        let work = files.into_iter().map(|listed| self.entry(state, listed));
+        let look = Look::new(&self.definition.reader, files.len());
+        let look = &look;
+        let work = files.into_iter().map(|listed| self.entry(state, listed, look));
         stream::iter(work).buffered(concurrency).try_collect().await
     }
 
-    async fn entry(&self, state: &dyn Session, Listed { file, keys }: Listed) -> Result<Entry> {
+    async fn entry(&self, state: &dyn Session, listed: Listed, look: &Look) -> Result<Entry> {
+        let Listed { file, keys } = listed;
+        if let Some(Object { remote, meta }) = file.object.clone() {
+            let shape = self.definition.reader.shape_of_object(state, &remote, &file, &meta, look).await;
+            return Ok(Entry { file, meta, shape, keys });
+        }
         let name = file.name();
         let url = listing_url(&file.path)?;
         let store = state.runtime_env().object_store(url.object_store())?;
@@ -224,13 +267,14 @@ impl FileTable {
 
     /// The files that a scan has to read. The others are not opened.
     async fn files(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<Entry>> {
-        let (fields, files) = self.listed()?;
-        let several = files.len() > 1;
-        let (files, rows): (Vec<_>, Vec<_>) =
-            files.into_iter().map(|listed| (listed.file, listed.keys)).unzip();
-        let rows = self.aligned(&fields, rows)?;
         let fields: Vec<FieldRef> = self.schema.table_partition_cols().iter().cloned().collect();
         let props = state.execution_props();
+        let wanted = Conditions::new(vec![filters.to_vec()], &fields, props);
+        let listing = self.listed(state, Some(&wanted)).await?;
+        let several = listing.files.len() > 1 || listing.is_part;
+        let (files, rows): (Vec<_>, Vec<_>) =
+            listing.files.into_iter().map(|listed| (listed.file, listed.keys)).unzip();
+        let rows = self.aligned(&listing.fields, rows)?;
         let kept = kept(filters, &fields, &rows, props)?;
         let files = files.into_iter().zip(rows).zip(kept);
         let files = files.filter_map(|((file, keys), kept)| kept.then_some(Listed { file, keys }));
@@ -259,19 +303,30 @@ impl FileTable {
         state: &dyn Session,
         store: &Arc<dyn ObjectStore>,
         entry: Entry,
+        look: &Look,
     ) -> Result<(PartitionedFile, Option<Shape>)> {
         let shape = entry.shape?;
+        let object = entry.file.object.clone();
         let name = entry.file.name();
         let mut file = PartitionedFile::new_from_meta(entry.meta);
         file = file.with_partition_values(entry.keys).with_extension(FileName(name.as_str().into()));
+        file = file.with_extension(TableName(Arc::clone(&self.definition.name)));
         if self.definition.reader.format != Format::Parquet {
             return Ok((file, Some(shape)));
         }
         let schema = Arc::clone(self.schema.file_schema());
         let engine = &self.definition.reader.engine;
         let meta = file.object_meta.clone();
-        let known =
-            inspected(&name, engine.infer_stats_and_ordering(state, store, Arc::clone(&schema), &meta));
+        let known = inspected(&name, async {
+            match &object {
+                Some(Object { remote, .. }) => remote.known(&meta, &schema, look.footer_bytes).await,
+                None => {
+                    let known =
+                        engine.infer_stats_and_ordering(state, store, Arc::clone(&schema), &meta).await?;
+                    Ok(Known { statistics: known.statistics, ordering: known.ordering })
+                }
+            }
+        });
         let known = known.await?;
         let statistics = trusted(known.statistics, &schema, &shape.schema);
         let file = file.with_statistics(Arc::new(statistics)).with_ordering(known.ordering);
@@ -299,6 +354,10 @@ impl TableProvider for FileTable {
         TableType::Base
     }
 
+    fn get_table_definition(&self) -> Option<&str> {
+        self.definition.text.as_deref()
+    }
+
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
         let kind = |filter: &&Expr| match self.is_about_keys(filter) {
             true => TableProviderFilterPushDown::Exact,
@@ -320,10 +379,18 @@ impl TableProvider for FileTable {
         let Some(first) = entries.first() else {
             return Ok(Arc::new(EmptyExec::new(project_schema(&self.schema(), projection)?)));
         };
-        let url = listing_url(&first.file.path)?.object_store();
-        let store = state.runtime_env().object_store(&url)?;
+        let remote = first.file.object.as_ref().map(|object| Arc::clone(&object.remote));
+        let url = match &remote {
+            Some(remote) => remote.url.clone(),
+            None => listing_url(&first.file.path)?.object_store(),
+        };
+        let store = match &remote {
+            Some(remote) => remote.pinned(entries.iter().map(|entry| &entry.meta)),
+            None => state.runtime_env().object_store(&url)?,
+        };
         let concurrency = state.config_options().execution.meta_fetch_concurrency.get();
-        let work = entries.into_iter().map(|entry| self.partitioned(state, &store, entry));
+        let look = &Look::new(&self.definition.reader, entries.len());
+        let work = entries.into_iter().map(|entry| self.partitioned(state, &store, entry, look));
         let files: Vec<_> = stream::iter(work).buffered(concurrency).try_collect().await?;
         let (files, shapes): (Vec<_>, Vec<_>) = files.into_iter().unzip();
 
@@ -335,10 +402,20 @@ impl TableProvider for FileTable {
             Format::Parquet => reader.engine.file_source(self.schema.clone()),
             Format::Csv | Format::Tsv | Format::Json | Format::Arrow | Format::Avro => {
                 let batch_size = state.config().batch_size();
-                Arc::new(ByName::new(reader.clone(), shapes, self.schema.clone(), batch_size))
+                let source = ByName::new(reader.clone(), shapes, self.schema.clone(), batch_size);
+                Arc::new(source.of_store(remote.is_some().then(|| Arc::clone(&store))))
             }
         };
-        let groups = FileGroup::new(files).split_files(state.config().target_partitions());
+        // A few rows come from the first objects.
+        let partitions = match remote.is_some() && limit.is_none() {
+            true => streams(
+                files.len(),
+                files.iter().map(|file| file.object_meta.size).sum(),
+                state.config().target_partitions(),
+            ),
+            false => state.config().target_partitions(),
+        };
+        let groups = FileGroup::new(files).split_files(partitions);
         let (groups, statistics) = compute_all_files_statistics(groups, self.schema(), true, false)?;
         let config = FileScanConfigBuilder::new(url, source)
             .with_file_groups(groups)
@@ -350,7 +427,7 @@ impl TableProvider for FileTable {
         match reader.format {
             Format::Parquet => {
                 let plan = reader.engine.create_physical_plan(state, config).await?;
-                Ok(with_guard(plan))
+                Ok(with_guard(plan, remote.map(|remote| (remote, store))))
             }
             Format::Csv | Format::Tsv | Format::Json | Format::Arrow | Format::Avro => {
                 Ok(DataSourceExec::from_data_source(config))
@@ -377,6 +454,11 @@ impl FileTable {
     }
 }
 
+/// Whether a location is a folder that has no files yet, or one that is yet to be made.
+fn is_empty_folder(location: &str) -> bool {
+    local_path(location).is_some_and(|path| path.is_dir() || (!path.exists() && location.ends_with('/')))
+}
+
 fn filename_field() -> FieldRef {
     Arc::new(Field::new(FILENAME, DataType::Utf8, false))
 }
@@ -387,16 +469,33 @@ fn has_column(name: &str, keys: &[FieldRef], entries: &[Entry]) -> bool {
         || shapes.into_iter().any(|shape| shape.schema.index_of(name).is_ok())
 }
 
-/// The engine's scan with its decoders guarded.
-fn with_guard(plan: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+/// The engine's scan with its decoders guarded, and its files read from another store, if there is one.
+fn with_guard(
+    plan: Arc<dyn ExecutionPlan>,
+    remote: Option<(Arc<Remote>, Arc<dyn ObjectStore>)>,
+) -> Arc<dyn ExecutionPlan> {
     let Some(scan) = plan.downcast_ref::<DataSourceExec>() else { return plan };
     let source = scan.data_source();
     let Some(config) = source.downcast_ref::<datafusion::datasource::physical_plan::FileScanConfig>() else {
         return plan;
     };
-    let guarded = Guarded::new(Arc::clone(config.file_source()));
+    let guarded = Guarded::new(Arc::clone(config.file_source()), remote);
     let config = FileScanConfigBuilder::from(config.clone()).with_source(Arc::new(guarded)).build();
     DataSourceExec::from_data_source(config)
+}
+
+/// One scan reads from one store.
+fn check_stores(files: &[DataFile]) -> Result<()> {
+    let url = |file: &DataFile| file.object.as_ref().map(|object| object.remote.url.clone());
+    let Some(first) = files.first() else { return Ok(()) };
+    match files.iter().find(|file| url(file) != url(first)) {
+        None => Ok(()),
+        Some(other) => plan_err!(
+            "the files of a table are to be in one store: '{}' and '{}' are in two",
+            first.name(),
+            other.name()
+        ),
+    }
 }
 
 fn column_names(schema: &Schema) -> String {

@@ -20,7 +20,7 @@ const FLAW: &str = "expects PARTITION BY expression to be ordered";
 const NULL: &str = "__HIVE_DEFAULT_PARTITION__";
 
 /// Two folders with the keys `year` and `region`, in different order; NULL by its name, and by its absence.
-fn folders(room: &Path) {
+pub(crate) fn folders(room: &Path) {
     let mut random = Rng::with_seed(1);
     let mut write = |folder: String, year: &str| {
         let folder = room.join(folder);
@@ -249,6 +249,13 @@ fn with_suffix(query: &str, suffix: &str) -> String {
     format!("select {columns} from ({query}) s")
 }
 
+/// A query over `@t` and `@u`.
+pub(crate) fn generated(case: u64) -> String {
+    let mut writer = Writer(Rng::with_seed(case));
+    let depth = writer.0.u8(1..4);
+    writer.query(depth)
+}
+
 async fn rows(session: &Session, sql: &str) -> Result<Vec<Vec<Option<String>>>, String> {
     match engine::run(session, sql).await {
         Ok(Answer::Rows(_, batches)) => {
@@ -275,9 +282,7 @@ fn leaving_out_files_changes_no_row() {
             engine::run(&session, &sql).await.unwrap();
         }
         for case in 0..cases {
-            let mut writer = Writer(Rng::with_seed(case));
-            let depth = writer.0.u8(1..4);
-            let sql = writer.query(depth);
+            let sql = generated(case);
             let files = rows(&session, &sql.replace("@t", &path("t")).replace("@u", &path("u"))).await;
             let tables = rows(&session, &sql.replace("@t", "t").replace("@u", "u")).await;
             match (files, tables) {

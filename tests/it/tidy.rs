@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The floors, top to bottom; modules on one floor do not import each other.
-const FLOORS: [&[&str]; 7] = [
+const FLOORS: [&[&str]; 8] = [
     &["main"],
     &["cli"],
     &["session"],
     &["frontend", "output"],
     &["plan", "source", "memory", "scheduler"],
-    &["graph"],
+    &["graph", "store"],
     &["error", "config", "scratch"],
+    &["hidden"],
 ];
 /// A file longer than this is more than one thing.
 const LINES_MAX: usize = 800;

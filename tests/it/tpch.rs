@@ -16,7 +16,7 @@ use tpchgen_arrow::{
 
 use crate::engine::{self, Answer, Way};
 
-const SCALE: f64 = 0.1;
+pub(crate) const SCALE: f64 = 0.1;
 /// Relative difference of floats that comes from summing in another order.
 const FLOAT_TOLERANCE: f64 = 1e-9;
 /// Orders of tasks on `inline`.
@@ -185,7 +185,7 @@ pub(crate) async fn add_tables(session: &Session, folder: &Path) {
 
 /// Rows are compared in order: at this scale each query's ORDER BY leaves no two rows equal
 /// (`testdata/tpch/README.md`), and a query without one has one row.
-fn compare(query: usize, answer: query::Result<Answer>) -> Option<String> {
+pub(crate) fn compare(query: usize, answer: query::Result<Answer>) -> Option<String> {
     let (schema, batches) = match answer {
         Ok(Answer::Rows(schema, batches)) => (schema, batches),
         Ok(Answer::Count(_)) => return Some("gave no rows".into()),

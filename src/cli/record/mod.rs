@@ -21,6 +21,7 @@ use super::secrets::has_secret;
 use crate::config::QueryOptions;
 use crate::error::{Error, Result};
 use crate::frontend::sql::RawStatement;
+use crate::hidden;
 use crate::memory::Resources;
 use crate::output::report::why::Why;
 use crate::output::report::{Ran, page};
@@ -341,8 +342,9 @@ fn check(path: &Path) -> Result<()> {
     if path.is_file() || !path.exists() { Staging::beside(path).map(drop) } else { Ok(()) }
 }
 
-/// A text that may be written down.
+/// A text that may be written down. Values of secrets that are known are taken out; what speaks of others is withheld.
 fn told(text: String) -> String {
+    let text = hidden::hidden(text);
     if has_secret(&text) { "withheld: it may hold a secret".into() } else { text }
 }
 

@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 
 use super::scope::Relation;
 use crate::session::Session;
+use crate::source::file::is_remote;
 
 /// How long a Tab may take. What comes later is there for the next one.
 const BUDGET: Duration = Duration::from_millis(250);
@@ -83,8 +84,12 @@ impl Lookup {
     }
 }
 
-/// Whether a path may be opened just to look at it: reading a pipe takes from it, and may wait for ever.
+/// Whether a path may be opened just to look at it: reading a pipe takes from it, and may wait for ever. A network is
+/// not asked because somebody pressed a key.
 fn is_plain(path: &str) -> bool {
+    if is_remote(path) {
+        return false;
+    }
     match Path::new(path).metadata() {
         Ok(meta) => meta.is_file() || meta.is_dir(),
         Err(_) => path.contains(['*', '?', '[', '{']),

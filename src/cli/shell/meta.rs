@@ -36,13 +36,15 @@ enum Kind {
     Lines,
     Timer,
     Output,
+    Refresh,
+    Estimate,
     Why,
     Report,
     Quit,
 }
 
 /// All commands, in the order of `.help`.
-pub(super) const COMMANDS: [Command; 11] = [
+pub(super) const COMMANDS: [Command; 13] = [
     command(".tables", "\\dt", "", "list tables and views", Kind::Tables),
     command(".schema", "\\d", "[TABLE]", "columns of a table or file; alone: of all", Kind::Schema),
     command(".read", "\\i", "FILE", "run the SQL and the commands in a file", Kind::Read),
@@ -50,6 +52,8 @@ pub(super) const COMMANDS: [Command; 11] = [
     command(".lines", "\\x", "[on|off]", "one value per line (once: end with \\G)", Kind::Lines),
     command(".output", "\\o", "[FILE]", "write results to a file; alone: to the screen", Kind::Output),
     command(".timer", "\\timing", "[on|off]", "say how long each statement takes", Kind::Timer),
+    command(".refresh", "\\refresh", "", "look anew at what S3 and other stores have", Kind::Refresh),
+    command(".estimate", "\\estimate", "SQL", "say what a query would read of each table", Kind::Estimate),
     command(".why", "\\why", "", "say where the time went, and what to try", Kind::Why),
     command(".report", "\\report", "[FILE]", "write a page about the last statement", Kind::Report),
     command(".help", "\\?", "", "show this", Kind::Help),
@@ -77,6 +81,8 @@ pub(in crate::cli) enum Meta {
     Lines(Option<bool>),
     Timer(Option<bool>),
     Output(Option<PathBuf>),
+    Refresh,
+    Estimate(String),
     Why,
     Report(Option<PathBuf>),
     Quit,
@@ -140,10 +146,13 @@ impl Meta {
             (Kind::Lines, switch) => Ok(Self::Lines(on_off(name, switch)?)),
             (Kind::Timer, switch) => Ok(Self::Timer(on_off(name, switch)?)),
             (Kind::Output, file) => Ok(Self::Output(file.map(path))),
+            (Kind::Refresh, None) => Ok(Self::Refresh),
+            (Kind::Estimate, None) => Err(need("a query")),
+            (Kind::Estimate, Some(sql)) => Ok(Self::Estimate(sql.to_string())),
             (Kind::Why, None) => Ok(Self::Why),
             (Kind::Report, file) => Ok(Self::Report(file.map(path))),
             (Kind::Quit, None) => Ok(Self::Quit),
-            (Kind::Tables | Kind::Why | Kind::Quit, Some(_)) => {
+            (Kind::Tables | Kind::Refresh | Kind::Why | Kind::Quit, Some(_)) => {
                 Err(Error::usage(format!("{name} takes no argument")))
             }
         }
@@ -179,14 +188,33 @@ impl Meta {
                 desk.timer = switch.unwrap_or(!desk.timer);
                 Ok(Act::Say(format!("timer {}", if desk.timer { "on" } else { "off" })))
             }
-            Self::Output(file) => desk.output.set_file(file).map(|()| Act::Nothing),
+            Self::Output(file) => {
+                if file.is_some() {
+                    refuse_file(desk, ".output")?;
+                }
+                desk.output.set_file(file).map(|()| Act::Nothing)
+            }
+            Self::Refresh => {
+                desk.session.refresh();
+                Ok(Act::Nothing)
+            }
+            Self::Estimate(query) => Ok(sql(&format!("explain estimate {query}"))),
             Self::Why => Ok(Act::Print(book(desk)?.why()?)),
             Self::Report(file) => {
+                refuse_file(desk, ".report")?;
                 let file = book(desk)?.report(file)?;
                 Ok(Act::Say(format!("report written to '{}'", file.display())))
             }
             Self::Quit => Ok(Act::Quit),
         }
+    }
+}
+
+/// Refuses to write a file in a session that is to leave all as it is.
+fn refuse_file(desk: &Desk, command: &str) -> Result<()> {
+    match desk.session.is_readonly() {
+        true => Err(Error::usage(format!("{command} writes a file, and the session is read-only"))),
+        false => Ok(()),
     }
 }
 
@@ -229,7 +257,9 @@ pub(super) fn argument_of(name: &str) -> Argument {
         Some(Kind::Schema) => Argument::Table,
         Some(Kind::Mode) => Argument::Format,
         Some(Kind::Lines | Kind::Timer) => Argument::Switch,
-        Some(Kind::Help | Kind::Tables | Kind::Why | Kind::Quit) | None => Argument::None,
+        Some(Kind::Help | Kind::Tables | Kind::Refresh | Kind::Estimate | Kind::Why | Kind::Quit) | None => {
+            Argument::None
+        }
     }
 }
 
@@ -315,7 +345,9 @@ mod tests {
             (".timer", "\\timing"),
             (".output 'x.csv'", "\\o x.csv"),
             (".output", "\\o"),
+            (".refresh", "\\refresh"),
             (".why", "\\why"),
+            (".estimate from t;", "\\estimate from t"),
             (".report 'a b.html'", "\\report a b.html"),
             (".help", "\\?"),
             (".quit", "\\q"),

@@ -2,7 +2,7 @@
 
 /// Keywords, in capitals and sorted. Those that are more often names of columns (`date`, `name`) are left
 /// out.
-const KEYWORDS: [&str; 108] = [
+const KEYWORDS: [&str; 110] = [
     "ALL",
     "ALTER",
     "ANALYZE",
@@ -84,6 +84,8 @@ const KEYWORDS: [&str; 108] = [
     "ROW",
     "ROWS",
     "SCHEMA",
+    "SECRET",
+    "SECRETS",
     "SELECT",
     "SEMI",
     "SET",

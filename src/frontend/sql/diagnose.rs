@@ -281,7 +281,7 @@ pub(crate) fn nearest(name: &str, names: &[String]) -> Option<String> {
 }
 
 /// Keywords that a misspelt word may have meant.
-const KEYWORDS: [&str; 25] = [
+const KEYWORDS: [&str; 26] = [
     "SELECT",
     "FROM",
     "WHERE",
@@ -307,6 +307,7 @@ const KEYWORDS: [&str; 25] = [
     "OFFSET",
     "WITH",
     "COPY",
+    "SECRET",
 ];
 
 /// Whether a word is a keyword as it stands.

@@ -1,6 +1,7 @@
 //! `--param day=2026-11-01`: values for `$day`, bound as typed literals, never spliced as text.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::ops::ControlFlow;
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
@@ -19,12 +20,21 @@ use sqlparser::ast::{
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 
-use super::{RawStatement, Statement};
+use super::secret_text::is_secret;
+use super::{RawStatement, SecretStatement, Statement, secret};
 use crate::error::{Error, Result, StatementError};
+use crate::hidden;
 
 /// Values by parameter name, as they were written.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Params(Vec<(String, String)>);
+
+/// Without the values.
+impl fmt::Debug for Params {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
 
 impl Params {
     /// Takes `name=value` pairs.
@@ -47,22 +57,30 @@ impl Params {
             if params.iter().any(|(known, _)| known == name) {
                 return Err(Error::usage(format!("parameter '{name}' is given twice")));
             }
+            if is_secret(name) {
+                hidden::keep(value);
+            }
             params.push((name.to_string(), value.to_string()));
         }
         Ok(Self(params))
     }
 
-    fn get(&self, name: &str) -> Option<&str> {
+    /// The value of a parameter, as it was written.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// Checks, before anything runs, that each parameter has a value and each value a use.
+    /// Checks, before anything runs, that each parameter has a value and each value a use. Values that become those
+    /// of secrets are hidden from then on.
     ///
     /// # Errors
     /// Names the first parameter without a value, with its place, or the first value without a use.
     pub fn check<'a>(&self, statements: impl IntoIterator<Item = &'a RawStatement>) -> Result<()> {
         let mut unused: Vec<&str> = self.0.iter().map(|(name, _)| name.as_str()).collect();
         for statement in statements {
+            if let Some(Ok(SecretStatement::Create(create))) = secret::parse(statement) {
+                create.parameters().filter_map(|name| self.get(name)).for_each(hidden::keep);
+            }
             for (name, place) in statement.parameters() {
                 unused.retain(|unused| *unused != name);
                 if self.get(&name).is_none() {

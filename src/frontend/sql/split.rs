@@ -8,7 +8,7 @@ use std::sync::Arc;
 use sqlparser::dialect::GenericDialect;
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
-use super::byte_span;
+use super::{byte_span, secret_text};
 use crate::error::{Error, Place, Script, StatementError, lower_first};
 
 /// The tokens of one statement, without its semicolon; their spans count in the whole script.
@@ -28,7 +28,10 @@ pub struct Split {
 }
 
 /// Takes a script apart. Statements before a place that cannot be tokenized are whole.
+///
+/// The values of secrets in it are hidden from then on, also those in a part that is no SQL.
 pub fn split(script: &Arc<Script>) -> Split {
+    secret_text::keep(&script.text);
     let mut tokens = Vec::new();
     let result =
         Tokenizer::new(&GenericDialect {}, &script.text).tokenize_with_location_into_buf(&mut tokens);

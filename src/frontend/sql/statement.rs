@@ -13,7 +13,10 @@ use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan};
 use super::conditions::{self, Readings};
 use super::refuse::{self, Functions, Refusal};
 use super::split::RawStatement;
-use super::{GraphOf, byte_span, diagnose, filename, friendly, from_first, graph, materialized, summarize};
+use super::{
+    GraphOf, SecretStatement, byte_span, diagnose, estimate, filename, friendly, from_first, graph,
+    materialized, secret, summarize,
+};
 use crate::error::{Error, Place, Result, StatementError, lower_first};
 
 /// Nesting of parentheses, calls and subqueries that the parser accepts: the planner's time grows with the
@@ -25,7 +28,10 @@ const NESTING_MAX: usize = 300;
 pub struct Statement {
     pub(super) ast: Ast,
     graph: Option<GraphOf>,
+    secret: Option<SecretStatement>,
+    is_estimate: bool,
     has_graph: bool,
+    only_if_new: bool,
     place: Place,
     parameters: Vec<(String, Place)>,
 }
@@ -52,24 +58,43 @@ impl RawStatement {
     /// # Errors
     /// Text that is no statement, and SQL whose meaning the planner would drop in silence.
     pub fn parse(&self, functions: &Functions) -> Result<Statement> {
-        let (graph, mut ast) = match graph::explained(&self.tokens) {
-            Some((graph, tokens)) => (Some(graph), self.parse_explained(&tokens)?),
-            None => (None, self.parse_ast(&self.tokens)?),
+        let (place, parameters) = (self.place(), self.parameters());
+        if let Some(secret) = secret::parse(self).transpose()? {
+            let ast = Ast::Statement(Box::new(secret.ast()));
+            return Ok(Statement {
+                ast,
+                graph: None,
+                secret: Some(secret),
+                is_estimate: false,
+                has_graph: false,
+                only_if_new: false,
+                place,
+                parameters,
+            });
+        }
+        let explained = graph::explained(&self.tokens);
+        let estimated = estimate::estimated(&self.tokens);
+        let is_estimate = estimated.is_some();
+        let (graph, mut ast) = match (explained, estimated) {
+            (Some((graph, tokens)), _) => (Some(graph), self.parse_explained(&tokens, "GRAPH")?),
+            (None, Some(tokens)) => (None, self.parse_explained(&tokens, "ESTIMATE")?),
+            (None, None) => (None, self.parse_ast(&self.tokens)?),
         };
         let has_graph = has_graph(&ast);
         friendly::rewrite(&mut ast, functions).map_err(|refusal| self.refused(refusal))?;
-        Ok(Statement { ast, graph, has_graph, place: self.place(), parameters: self.parameters() })
+        let only_if_new = take_unknown_words(&mut ast);
+        Ok(Statement { ast, graph, secret: None, is_estimate, has_graph, only_if_new, place, parameters })
     }
 
-    /// Parses the statement whose graph is asked for.
-    fn parse_explained(&self, tokens: &[TokenWithSpan]) -> Result<Ast> {
+    /// Parses the statement whose graph or size is asked for.
+    fn parse_explained(&self, tokens: &[TokenWithSpan], what: &str) -> Result<Ast> {
         let Some(first) = tokens.first() else {
             let message = "expected a statement to explain, found the end of the statement";
             return Err(StatementError::new(message, Some(self.end())).into());
         };
         let word = first.token.to_string().to_lowercase();
         if matches!(word.as_str(), "explain" | "describe" | "desc") {
-            let message = "EXPLAIN GRAPH takes a query, COPY or INSERT";
+            let message = format!("EXPLAIN {what} takes a query, COPY or INSERT");
             return Err(StatementError::new(message, Some(self.place_at(first.span.start))).into());
         }
         self.parse_ast(tokens)
@@ -193,6 +218,11 @@ impl Statement {
         conditions::conditions(ast, keys)
     }
 
+    /// Whether some query in it has a condition on rows.
+    pub fn has_conditions(&self) -> bool {
+        conditions::are_there(&self.ast)
+    }
+
     /// The columns that `* REPLACE` names, with the statement that plans only if each exists. The planner
     /// would ignore a replacement of a column that is not there.
     pub fn replace_probe(&self) -> Option<(Vec<String>, Ast)> {
@@ -211,15 +241,47 @@ impl Statement {
         self.graph
     }
 
+    /// What it does about secrets, if it is about them.
+    pub fn secret(&self) -> Option<&SecretStatement> {
+        self.secret.as_ref()
+    }
+
+    /// Whether it asks how much would be read. Everything else here is about the statement that it asks that of.
+    pub fn is_estimate(&self) -> bool {
+        self.is_estimate
+    }
+
     /// Whether it is run by a graph of its own that can be drawn: it reads or writes rows. Others have an effect on the
     /// session alone, or look into it.
     pub fn has_graph(&self) -> bool {
         self.has_graph
     }
 
+    /// Whether its rows are words about plans and definitions (EXPLAIN, SHOW), and not data.
+    pub fn tells_of_plans(&self) -> bool {
+        match &self.ast {
+            Ast::Explain(_) => true,
+            Ast::Statement(statement) => matches!(
+                statement.as_ref(),
+                SqlAst::Explain { .. }
+                    | SqlAst::ExplainTable { .. }
+                    | SqlAst::ShowCreate { .. }
+                    | SqlAst::ShowVariable { .. }
+                    | SqlAst::ShowVariables { .. }
+            ),
+            Ast::CreateExternalTable(_) | Ast::CopyTo(_) | Ast::Reset(_) => false,
+        }
+    }
+
+    /// Whether it makes a view only if there is none of its name. The planner does not know `CREATE VIEW IF NOT
+    /// EXISTS`, so the words are not in the AST.
+    pub fn only_if_new(&self) -> bool {
+        self.only_if_new
+    }
+
     /// Whether running it gives a result set (and not only an effect or a count).
     pub fn returns_rows(&self) -> bool {
-        self.graph.is_some() || self.gives_rows()
+        self.graph.is_some() || self.is_estimate || self.gives_rows()
     }
 
     fn gives_rows(&self) -> bool {
@@ -247,6 +309,22 @@ impl Statement {
             Ast::Explain(_) => true,
             Ast::CreateExternalTable(_) | Ast::CopyTo(_) | Ast::Reset(_) => false,
         }
+    }
+}
+
+/// Takes `IF NOT EXISTS` out of a CREATE VIEW, and says whether it was there; `TEMP` out of a CREATE TABLE.
+fn take_unknown_words(ast: &mut Ast) -> bool {
+    match ast {
+        Ast::Statement(statement) => match statement.as_mut() {
+            SqlAst::CreateView(view) => std::mem::take(&mut view.if_not_exists),
+            // A table in memory always ends with the session; the planner knows no word for it.
+            SqlAst::CreateTable(table) => {
+                table.temporary = false;
+                false
+            }
+            _ => false,
+        },
+        Ast::CopyTo(_) | Ast::CreateExternalTable(_) | Ast::Explain(_) | Ast::Reset(_) => false,
     }
 }
 

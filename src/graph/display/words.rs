@@ -2,15 +2,18 @@
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use crate::hidden;
+
 /// What stands for what was left out.
 const CUT: char = '…';
 /// Items of a list that are shown.
 const ITEMS_MAX: usize = 12;
 
-/// A text on one line: characters that would break it, or change how the rest is shown, as escapes.
+/// A text on one line: characters that would break it, or change how the rest is shown, as escapes. The values of
+/// secrets are taken out here: a text that was cut or broken into lines shows parts of them that nobody knows again.
 pub(super) fn one_line(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
-    for character in text.chars() {
+    for character in hidden::hide(text).chars() {
         if is_unseen(character) {
             shown.extend(character.escape_default());
         } else {

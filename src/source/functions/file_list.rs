@@ -1,13 +1,15 @@
 //! `file_list('data/**/*.csv')`: the files that a table of this path would read.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use datafusion::arrow::array::{Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::common::{DataFusionError, Result};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 
+use super::super::find::DataFile;
 use super::super::format::Format;
 use super::{About, shown};
 
@@ -15,7 +17,7 @@ use super::{About, shown};
 /// changed, UTC), `format` and `compression` as the name tells them (NULL if it does not).
 ///
 /// Reads the folders when it is planned and each file's entry when its row is asked for. A file that is gone by then
-/// is an error.
+/// is an error. Of objects in a store of the network it tells what the store has listed.
 pub(super) const ABOUT: About = About { name: "file_list", schema, rows, files_per_batch: 1024 };
 
 fn schema() -> SchemaRef {
@@ -28,22 +30,35 @@ fn schema() -> SchemaRef {
     ]))
 }
 
-fn rows(schema: &SchemaRef, files: &[PathBuf]) -> Result<RecordBatch> {
+fn rows(schema: SchemaRef, files: Vec<DataFile>) -> BoxFuture<'static, Result<RecordBatch>> {
+    async move { entries(&schema, &files) }.boxed()
+}
+
+/// A file's size, and when it last changed, in microseconds since 1970.
+fn entry(file: &DataFile) -> Result<(u64, Option<i64>)> {
+    if let Some(object) = &file.object {
+        return Ok((object.meta.size, Some(object.meta.last_modified.timestamp_micros())));
+    }
+    let failed =
+        |error| DataFusionError::Execution(format!("'{}' cannot be read: {error}", file.path.display()));
+    let meta = std::fs::metadata(&file.path).map_err(failed)?;
+    // Not every file system keeps the time; a clock before 1970 is as good as none.
+    let modified = meta.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    Ok((meta.len(), modified.and_then(|since| i64::try_from(since.as_micros()).ok())))
+}
+
+fn entries(schema: &SchemaRef, files: &[DataFile]) -> Result<RecordBatch> {
     let mut paths = StringBuilder::new();
     let mut sizes = Int64Builder::new();
     let mut times = TimestampMicrosecondBuilder::new().with_timezone("UTC");
     let mut formats = StringBuilder::new();
     let mut compressions = StringBuilder::new();
-    for path in files {
-        let failed =
-            |error| DataFusionError::Execution(format!("'{}' cannot be read: {error}", path.display()));
-        let meta = std::fs::metadata(path).map_err(failed)?;
-        paths.append_value(shown(path));
-        sizes.append_value(i64::try_from(meta.len()).unwrap_or(i64::MAX));
-        // Not every file system keeps the time; a clock before 1970 is as good as none.
-        let modified = meta.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-        times.append_option(modified.and_then(|since| i64::try_from(since.as_micros()).ok()));
-        let (format, compression) = Format::told_by(path).unzip();
+    for file in files {
+        let (size, modified) = entry(file)?;
+        paths.append_value(shown(&file.path));
+        sizes.append_value(i64::try_from(size).unwrap_or(i64::MAX));
+        times.append_option(modified);
+        let (format, compression) = Format::told_by(&file.path).unzip();
         formats.append_option(format);
         compressions.append_option(compression.flatten());
     }

@@ -3,22 +3,31 @@
 mod file_list;
 mod parquet_metadata;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::streaming::StreamingTable;
-use datafusion::catalog::{TableFunctionArgs, TableFunctionImpl, TableProvider};
+use datafusion::catalog::{Session, TableFunctionArgs, TableFunctionImpl, TableProvider};
 use datafusion::common::{Result, ScalarValue, plan_err};
+use datafusion::datasource::TableType;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::Expr;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::prelude::SessionContext;
 use futures::StreamExt;
+use futures::future::BoxFuture;
 
-use super::find::find;
+use super::base::located;
+use super::file::is_remote;
+use super::find::{DataFile, find, find_local};
+
+/// Batches that are worked on at once: over a network each waits for an answer.
+const BATCHES_AHEAD: usize = 8;
 
 /// Makes the functions known to a session.
 pub fn register(context: &SessionContext) {
@@ -27,23 +36,61 @@ pub fn register(context: &SessionContext) {
     }
 }
 
-/// A function of one path, pattern or folder that gives rows about each file.
+/// A function of one path, pattern, folder or URL that gives rows about each file.
 #[derive(Debug, Clone, Copy)]
 struct About {
     name: &'static str,
     schema: fn() -> SchemaRef,
     /// The rows about some of the files.
-    rows: fn(&SchemaRef, &[PathBuf]) -> Result<RecordBatch>,
+    rows: fn(SchemaRef, Vec<DataFile>) -> BoxFuture<'static, Result<RecordBatch>>,
     /// How many files go into one batch.
     files_per_batch: usize,
 }
 
 impl TableFunctionImpl for About {
     fn call_with_args(&self, args: TableFunctionArgs) -> Result<Arc<dyn TableProvider>> {
-        let files = find(path(self.name, args.exprs())?)?.into_iter().map(|file| file.path);
-        let stream = Rows { about: *self, schema: (self.schema)(), files: files.collect() };
-        let table = StreamingTable::try_new(Arc::clone(&stream.schema), vec![Arc::new(stream)])?;
-        Ok(Arc::new(table))
+        let location = located(path(self.name, args.exprs())?).into_owned();
+        let files = match is_remote(&location) {
+            true => None,
+            false => Some(find_local(&location)?.into()),
+        };
+        Ok(Arc::new(AboutFiles { about: *self, location, files }))
+    }
+}
+
+/// The rows about a location's files.
+#[derive(Debug)]
+struct AboutFiles {
+    about: About,
+    location: String,
+    /// Local files, found when the query was parsed. A store of the network is asked when it is planned.
+    files: Option<Arc<[DataFile]>>,
+}
+
+#[async_trait]
+impl TableProvider for AboutFiles {
+    fn schema(&self) -> SchemaRef {
+        (self.about.schema)()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let files = match &self.files {
+            Some(files) => Arc::clone(files),
+            None => find(state, &self.location, None).await?.files.into(),
+        };
+        let stream = Rows { about: self.about, schema: self.schema(), files };
+        let table = StreamingTable::try_new(self.schema(), vec![Arc::new(stream)])?;
+        table.scan(state, projection, filters, limit).await
     }
 }
 
@@ -62,12 +109,12 @@ fn path<'a>(name: &str, args: &'a [Expr]) -> Result<&'a str> {
     }
 }
 
-/// The files were found when the query was planned; each is opened when its rows are asked for.
+/// Each file is opened when its rows are asked for, and a few that come after it.
 #[derive(Debug)]
 struct Rows {
     about: About,
     schema: SchemaRef,
-    files: Arc<[PathBuf]>,
+    files: Arc<[DataFile]>,
 }
 
 impl PartitionStream for Rows {
@@ -77,9 +124,10 @@ impl PartitionStream for Rows {
 
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
         let (about, schema) = (self.about, Arc::clone(&self.schema));
-        let chunks: Vec<Vec<PathBuf>> =
-            self.files.chunks(about.files_per_batch).map(<[PathBuf]>::to_vec).collect();
-        let batches = futures::stream::iter(chunks).map(move |files| (about.rows)(&schema, &files));
+        let chunks: Vec<Vec<DataFile>> =
+            self.files.chunks(about.files_per_batch).map(<[DataFile]>::to_vec).collect();
+        let rows = move |files| (about.rows)(Arc::clone(&schema), files);
+        let batches = futures::stream::iter(chunks).map(rows).buffered(BATCHES_AHEAD);
         Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), batches))
     }
 }

@@ -3,12 +3,14 @@
 mod bounds;
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, BooleanBuilder, Int64Builder, RecordBatch, StringBuilder};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::{DataFusionError, Result};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use parquet::basic::{ConvertedType, LogicalType};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{
@@ -16,6 +18,9 @@ use parquet::file::metadata::{
 };
 
 use self::bounds::Bounds;
+use super::super::find::{DataFile, Object};
+use super::super::guard::inspected;
+use super::super::remote::footer_bytes;
 use super::{About, shown};
 
 /// One row for each file, row group and column, in this order; the names are DuckDB's where it has the column.
@@ -57,15 +62,29 @@ fn schema() -> SchemaRef {
     ]))
 }
 
-fn rows(schema: &SchemaRef, files: &[PathBuf]) -> Result<RecordBatch> {
-    let mut columns = Columns::default();
-    for path in files {
-        let failed = |error: ParquetError| trouble(path, &error);
-        let file = File::open(path).map_err(|error| failed(ParquetError::from(error)))?;
-        let footer = ParquetMetaDataReader::new().parse_and_finish(&file).map_err(failed)?;
-        columns.add(path, &footer)?;
+fn rows(schema: SchemaRef, files: Vec<DataFile>) -> BoxFuture<'static, Result<RecordBatch>> {
+    async move {
+        let mut columns = Columns::default();
+        for file in &files {
+            columns.add(&file.path, footer(file).await?.as_ref())?;
+        }
+        columns.finish(&schema)
     }
-    columns.finish(schema)
+    .boxed()
+}
+
+async fn footer(file: &DataFile) -> Result<Arc<ParquetMetaData>> {
+    let path = &file.path;
+    if let Some(Object { remote, meta }) = &file.object {
+        let footer = inspected(&file.name(), remote.footer(meta, footer_bytes(1))).await;
+        return footer.map_err(|error| match error.find_root() {
+            DataFusionError::ParquetError(parquet) => trouble(path, parquet),
+            _ => error,
+        });
+    }
+    let failed = |error: ParquetError| trouble(path, &error);
+    let open = File::open(path).map_err(|error| failed(ParquetError::from(error)))?;
+    Ok(Arc::new(ParquetMetaDataReader::new().parse_and_finish(&open).map_err(failed)?))
 }
 
 fn trouble(path: &Path, error: &ParquetError) -> DataFusionError {

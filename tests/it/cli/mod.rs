@@ -7,16 +7,21 @@ mod batch;
 mod deep;
 mod formats;
 mod graph;
+mod insert;
 mod inspect;
 mod memory;
 mod messages;
 mod params;
 mod progress;
+mod project;
 mod peak;
 mod pruned;
 mod quotes;
+mod readonly;
 mod record;
 mod report;
+mod secrets;
+mod scan;
 mod streaming;
 
 use std::ffi::OsStr;
@@ -35,7 +40,7 @@ const HANG: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(2);
 
 /// Variables that change what the command prints.
-const VARIABLES: [&str; 9] = [
+const VARIABLES: [&str; 10] = [
     "NO_COLOR",
     "CLICOLOR",
     "CLICOLOR_FORCE",
@@ -45,6 +50,7 @@ const VARIABLES: [&str; 9] = [
     "QUERY_MAX_TEMP_SIZE",
     "QUERY_TEMP_DIR",
     "QUERY_PROGRESS",
+    "QUERY_CONFIG",
 ];
 
 /// A folder of its own, in which the command runs.
@@ -86,6 +92,8 @@ impl Room {
         for name in VARIABLES {
             command.env_remove(name);
         }
+        // Where no configuration file is, unless the test writes one.
+        command.env("XDG_CONFIG_HOME", self.path("config"));
         Query { command, input: None, hang: HANG }
     }
 

@@ -16,8 +16,10 @@ mod scope;
 mod tests;
 mod walk;
 
+use std::ops::ControlFlow;
+
 use datafusion::sql::parser::{CopyToSource, Statement as Ast};
-use sqlparser::ast::Expr;
+use sqlparser::ast::{Expr, PipeOperator, Query, SetExpr, Visit, Visitor};
 
 use walk::Walker;
 
@@ -51,5 +53,53 @@ fn walk(ast: &Ast, walker: &mut Walker<'_>) {
             }
         }
         Ast::CreateExternalTable(_) | Ast::Reset(_) => {}
+    }
+}
+
+/// Whether some query of a statement has a condition on rows at all.
+pub(super) fn are_there(ast: &Ast) -> bool {
+    match ast {
+        Ast::Statement(statement) => has_condition(statement.as_ref()),
+        Ast::Explain(explain) => are_there(&explain.statement),
+        Ast::CopyTo(copy) => match &copy.source {
+            CopyToSource::Query(query) => has_condition(query.as_ref()),
+            CopyToSource::Relation(_) => false,
+        },
+        Ast::CreateExternalTable(_) | Ast::Reset(_) => false,
+    }
+}
+
+fn has_condition(node: &impl Visit) -> bool {
+    struct Search;
+    impl Visitor for Search {
+        type Break = ();
+
+        fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+            let is_condition = |operator: &PipeOperator| matches!(operator, PipeOperator::Where { .. });
+            match in_body(&query.body) || query.pipe_operators.iter().any(is_condition) {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        }
+    }
+    node.visit(&mut Search).is_break()
+}
+
+fn in_body(body: &SetExpr) -> bool {
+    match body {
+        SetExpr::Select(select) => {
+            let conditions = [&select.selection, &select.having, &select.qualify];
+            conditions.into_iter().any(Option::is_some)
+                || select.from.iter().any(|from| !from.joins.is_empty())
+        }
+        SetExpr::SetOperation { left, right, .. } => in_body(left) || in_body(right),
+        // Queries inside of others are visited on their own.
+        SetExpr::Query(_)
+        | SetExpr::Insert(_)
+        | SetExpr::Update(_)
+        | SetExpr::Delete(_)
+        | SetExpr::Merge(_)
+        | SetExpr::Values(_)
+        | SetExpr::Table(_) => false,
     }
 }

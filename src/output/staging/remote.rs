@@ -1,0 +1,198 @@
+//! Objects in a store of the network that appear at the end or not at all.
+//!
+//! ```text
+//! S3, GCS, Azure:  parts go at once ─────────────── commit: every upload is completed, small objects are put
+//! HDFS:            files into .NAME.query-staging-… ─ commit: every file is renamed to its place
+//! dropped:         uploads are aborted, files are removed, on the threads for I/O, whoever waits
+//! ```
+
+mod deferred;
+mod moved;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::stream::{self, StreamExt};
+use object_store::path::Path;
+use object_store::{Error, ObjectStore, ObjectStoreExt, Result};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::Open;
+use crate::store::io;
+use deferred::{Deferred, Uploads};
+use moved::{Moved, Moves};
+
+/// How many objects are ended, aborted or removed at the same time.
+const CONCURRENCY: usize = 8;
+/// How long what is on its way is waited for when a write is given up, and how long taking it back may take.
+const SETTLING_TIME_MAX: Duration = Duration::from_secs(3);
+const REMOVAL_TIME_MAX: Duration = Duration::from_secs(6);
+
+/// A write to a store; dropped without [`commit`](Self::commit), it leaves nothing visible.
+#[derive(Debug)]
+pub struct RemoteStaging {
+    ending: Option<Ending>,
+    open: Option<Open>,
+}
+
+/// How what was written comes to its place, or goes.
+#[derive(Debug, Clone)]
+enum Ending {
+    Deferred(Arc<Uploads>),
+    Moved(Arc<Moves>),
+}
+
+impl RemoteStaging {
+    /// A write to a store whose uploads nobody sees before they are completed.
+    pub fn deferred(inner: Arc<dyn ObjectStore>) -> Self {
+        Self::of(Ending::Deferred(Arc::new(Uploads::new(inner))))
+    }
+
+    /// A write to a store that renames: into a hidden folder beside `target`.
+    pub fn moved(inner: Arc<dyn ObjectStore>, target: &Path) -> Self {
+        Self::of(Ending::Moved(Arc::new(Moves::new(inner, target))))
+    }
+
+    fn of(ending: Ending) -> Self {
+        Self { ending: Some(ending), open: Some(Open::count()) }
+    }
+
+    /// What to write to, by the keys that the objects will have.
+    pub fn store(&self) -> Option<Arc<dyn ObjectStore>> {
+        self.ending.as_ref().map(|ending| match ending {
+            Ending::Deferred(uploads) => Arc::new(Deferred(Arc::clone(uploads))) as Arc<dyn ObjectStore>,
+            Ending::Moved(moves) => Arc::new(Moved(Arc::clone(moves))),
+        })
+    }
+
+    /// Makes everything visible. Once begun it goes on to its end, also if nobody waits for it.
+    ///
+    /// # Errors
+    /// An object that could not be ended: those that were are removed again, and the rest is given up.
+    pub async fn commit(mut self) -> Result<()> {
+        let (Some(ending), open) = (self.ending.take(), self.open.take()) else { return Ok(()) };
+        let work = async move {
+            let done = match ending {
+                Ending::Deferred(uploads) => uploads.commit().await,
+                Ending::Moved(moves) => moves.commit().await,
+            };
+            drop(open);
+            done
+        };
+        io::detach(work).map_err(failed)?.await.map_err(failed)?
+    }
+
+    /// Takes back what was written, and waits until that is done, but not for ever.
+    pub async fn abandon(mut self) {
+        if let Some(Ok(work)) = self.give_up() {
+            drop(work.await);
+        }
+    }
+
+    fn give_up(&mut self) -> Option<std::io::Result<tokio::task::JoinHandle<()>>> {
+        let (ending, open) = (self.ending.take()?, self.open.take());
+        Some(io::detach(async move {
+            match ending {
+                Ending::Deferred(uploads) => uploads.give_up().await,
+                Ending::Moved(moves) => moves.give_up().await,
+            }
+            drop(open);
+        }))
+    }
+}
+
+impl Drop for RemoteStaging {
+    fn drop(&mut self) {
+        drop(self.give_up());
+    }
+}
+
+/// Who is at work in a store, and whether anybody may still begin.
+#[derive(Debug)]
+struct Gate {
+    /// How many requests are on their way; `None` when no more may begin.
+    state: watch::Sender<Passes>,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Passes {
+    busy: usize,
+    is_closed: bool,
+    /// Whether those at work are to stop.
+    is_over: bool,
+}
+
+/// One that is at work.
+struct Pass(watch::Sender<Passes>);
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        self.0.send_modify(|passes| passes.busy -= 1);
+    }
+}
+
+impl Gate {
+    fn new() -> Self {
+        Self { state: watch::Sender::new(Passes::default()) }
+    }
+
+    /// Leave to begin something.
+    ///
+    /// # Errors
+    /// The write is over.
+    fn enter(&self) -> Result<Pass> {
+        let entered = self.state.send_if_modified(|passes| {
+            passes.busy += usize::from(!passes.is_closed);
+            !passes.is_closed
+        });
+        match entered {
+            true => Ok(Pass(self.state.clone())),
+            false => Err(stopped()),
+        }
+    }
+
+    /// Lets nobody begin anything any more.
+    fn close(&self) {
+        self.state.send_modify(|passes| passes.is_closed = true);
+    }
+
+    /// Stops those who are at work, and waits for them, but not for ever.
+    async fn stop(&self) {
+        self.state.send_modify(|passes| (passes.is_closed, passes.is_over) = (true, true));
+        let mut state = self.state.subscribe();
+        let _ = timeout(SETTLING_TIME_MAX, state.wait_for(|passes| passes.busy == 0)).await;
+    }
+
+    /// Does some work of one who is at work, unless that is to stop.
+    async fn pursue<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut state = self.state.subscribe();
+        tokio::select! {
+            done = work => done,
+            _ = state.wait_for(|passes| passes.is_over) => Err(stopped()),
+        }
+    }
+}
+
+/// Removes objects, as far as that is possible in the time that it may take.
+async fn remove(inner: &Arc<dyn ObjectStore>, keys: Vec<Path>) {
+    let removal = |key: Path| {
+        let inner = Arc::clone(inner);
+        async move { inner.delete(&key).await }
+    };
+    let removals: Vec<_> = keys.into_iter().map(removal).collect();
+    let removals = stream::iter(removals).buffer_unordered(CONCURRENCY).collect::<Vec<_>>();
+    let _ = timeout(REMOVAL_TIME_MAX, removals).await;
+}
+
+fn failed(source: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::Generic { store: "staging", source: Box::new(source) }
+}
+
+fn stopped() -> Error {
+    Error::Generic { store: "staging", source: "the write was stopped".into() }
+}
+
+fn unfit(operation: &str) -> Error {
+    Error::NotImplemented { operation: operation.into(), implementer: "a write".into() }
+}

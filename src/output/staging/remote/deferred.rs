@@ -1,0 +1,296 @@
+//! A store in which uploads begin at once and are completed together, at the end.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use futures::stream::{self, BoxStream};
+use futures::{FutureExt, StreamExt};
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
+};
+use tokio::time::timeout;
+
+use super::{CONCURRENCY, Gate, REMOVAL_TIME_MAX, failed, remove, stopped, unfit};
+use crate::store::io;
+
+/// Bytes of small objects that are kept until the end; more go at once, as uploads of one part.
+const HELD_BYTES_MAX: usize = 64 << 20;
+
+/// An upload that was begun; `None` once it is over.
+type Shared = Arc<Mutex<Option<Box<dyn MultipartUpload>>>>;
+
+/// What was written and is not to be seen yet.
+#[derive(Debug)]
+pub(super) struct Uploads {
+    inner: Arc<dyn ObjectStore>,
+    gate: Gate,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    begun: BTreeMap<u64, Begun>,
+    held: Vec<Object>,
+    held_bytes: usize,
+    next: u64,
+    /// Whether all was given up: what comes late has to go by itself.
+    is_over: bool,
+}
+
+#[derive(Debug)]
+struct Begun {
+    key: Path,
+    upload: Shared,
+    /// Whether all its parts are there.
+    is_whole: bool,
+}
+
+/// One object that is to appear.
+#[derive(Debug)]
+enum Object {
+    Begun { key: Path, upload: Shared },
+    Held { key: Path, payload: PutPayload, options: PutOptions },
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Uploads {
+    pub(super) fn new(inner: Arc<dyn ObjectStore>) -> Self {
+        Self { inner, gate: Gate::new(), state: Mutex::default() }
+    }
+
+    /// Begins an upload, and takes note of it whoever waits for that.
+    async fn begin(self: &Arc<Self>, key: &Path, options: PutMultipartOptions) -> Result<Upload> {
+        let pass = self.gate.enter()?;
+        let (uploads, key) = (Arc::clone(self), key.clone());
+        let work = async move {
+            let begun = uploads.inner.put_multipart_opts(&key, options).await;
+            let kept = match begun {
+                Ok(upload) => uploads.keep(key, upload).await,
+                Err(error) => Err(error),
+            };
+            drop(pass);
+            kept.map(|(number, upload)| Upload { uploads: Arc::clone(&uploads), number, upload })
+        };
+        io::detach(work).map_err(failed)?.await.map_err(failed)?
+    }
+
+    async fn keep(&self, key: Path, mut upload: Box<dyn MultipartUpload>) -> Result<(u64, Shared)> {
+        {
+            let mut state = lock(&self.state);
+            if !state.is_over {
+                let upload: Shared = Arc::new(Mutex::new(Some(upload)));
+                let number = state.next;
+                state.next += 1;
+                let begun = Begun { key, upload: Arc::clone(&upload), is_whole: false };
+                state.begun.insert(number, begun);
+                return Ok((number, upload));
+            }
+        }
+        upload.abort().await?;
+        Err(stopped())
+    }
+
+    /// Keeps a small object, if there is room for it.
+    fn hold(&self, key: &Path, payload: &PutPayload, options: &PutOptions) -> bool {
+        let mut state = lock(&self.state);
+        let bytes = payload.content_length();
+        let fits = bytes == 0 || state.held_bytes + bytes <= HELD_BYTES_MAX;
+        if fits {
+            state.held_bytes += bytes;
+            let (payload, options) = (payload.clone(), options.clone());
+            state.held.push(Object::Held { key: key.clone(), payload, options });
+        }
+        fits
+    }
+
+    /// Makes everything visible.
+    pub(super) async fn commit(&self) -> Result<()> {
+        self.gate.close();
+        let (begun, held) = {
+            let mut state = lock(&self.state);
+            state.is_over = true;
+            (std::mem::take(&mut state.begun), std::mem::take(&mut state.held))
+        };
+        let is_whole = begun.values().all(|begun| begun.is_whole);
+        let begun = begun.into_values().map(|Begun { key, upload, .. }| Object::Begun { key, upload });
+        let objects: Vec<_> = begun.chain(held).collect();
+        let has_failed = AtomicBool::new(!is_whole);
+        let has_failed = Arc::new(has_failed);
+        let end = |object: Object| object.end(Arc::clone(&self.inner), Arc::clone(&has_failed));
+        let ends: Vec<_> = objects.into_iter().map(end).collect();
+        let ends: Vec<_> = stream::iter(ends).buffer_unordered(CONCURRENCY).collect().await;
+        let mut keys = Vec::new();
+        let mut failure = (!is_whole).then(|| failed(std::io::Error::other("a file was not ended")));
+        for end in ends {
+            match end {
+                Ok(key) => keys.extend(key),
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        let Some(failure) = failure else { return Ok(()) };
+        // What is whole by itself is a part of what was to be written.
+        remove(&self.inner, keys).await;
+        Err(failure)
+    }
+
+    /// Aborts all that was begun.
+    pub(super) async fn give_up(&self) {
+        self.gate.stop().await;
+        let begun = {
+            let mut state = lock(&self.state);
+            state.is_over = true;
+            state.held.clear();
+            std::mem::take(&mut state.begun)
+        };
+        let aborts: Vec<_> = begun.into_values().map(|begun| abort(begun.upload)).collect();
+        let aborts = stream::iter(aborts).buffer_unordered(CONCURRENCY).collect::<Vec<_>>();
+        let _ = timeout(REMOVAL_TIME_MAX, aborts).await;
+    }
+}
+
+async fn abort(upload: Shared) -> Result<()> {
+    let taken = lock(&upload).take();
+    match taken {
+        Some(mut upload) => upload.abort().await,
+        None => Ok(()),
+    }
+}
+
+impl Object {
+    /// Makes it visible and gives its key; gives it up if another one has failed.
+    async fn end(self, inner: Arc<dyn ObjectStore>, has_failed: Arc<AtomicBool>) -> Result<Option<Path>> {
+        match self {
+            Self::Begun { upload, .. } if has_failed.load(Ordering::SeqCst) => {
+                // The failure is told already.
+                let _ = timeout(REMOVAL_TIME_MAX, abort(upload)).await;
+                Ok(None)
+            }
+            Self::Held { .. } if has_failed.load(Ordering::SeqCst) => Ok(None),
+            Self::Begun { key, upload } => {
+                let taken = lock(&upload).take();
+                let Some(mut upload) = taken else { return Err(stopped()) };
+                match upload.complete().await {
+                    Ok(_) => Ok(Some(key)),
+                    Err(error) => {
+                        has_failed.store(true, Ordering::SeqCst);
+                        let _ = timeout(REMOVAL_TIME_MAX, upload.abort()).await;
+                        Err(error)
+                    }
+                }
+            }
+            Self::Held { key, payload, options } => match inner.put_opts(&key, payload, options).await {
+                Ok(_) => Ok(Some(key)),
+                Err(error) => {
+                    has_failed.store(true, Ordering::SeqCst);
+                    Err(error)
+                }
+            },
+        }
+    }
+}
+
+/// The store that is written to.
+#[derive(Debug, Clone)]
+pub(super) struct Deferred(pub(super) Arc<Uploads>);
+
+impl fmt::Display for Deferred {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.inner)
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Deferred {
+    async fn put_opts(&self, key: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        let pass = self.0.gate.enter()?;
+        if !self.0.hold(key, &payload, &options) {
+            let mut upload = self.0.begin(key, PutMultipartOptions::default()).await?;
+            upload.put_part(payload).await?;
+            upload.complete().await?;
+        }
+        drop(pass);
+        Ok(PutResult { e_tag: None, version: None })
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        key: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        Ok(Box::new(self.0.begin(key, options).await?))
+    }
+
+    async fn get_opts(&self, key: &Path, options: GetOptions) -> Result<GetResult> {
+        self.0.inner.get_opts(key, options).await
+    }
+
+    fn delete_stream(&self, _keys: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        stream::once(async { Err(unfit("delete")) }).boxed()
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.0.inner.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.0.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, _from: &Path, _to: &Path, _options: CopyOptions) -> Result<()> {
+        Err(unfit("copy"))
+    }
+}
+
+/// An upload whose end is put off.
+#[derive(Debug)]
+struct Upload {
+    uploads: Arc<Uploads>,
+    number: u64,
+    upload: Shared,
+}
+
+#[async_trait]
+impl MultipartUpload for Upload {
+    fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        let pass = match self.uploads.gate.enter() {
+            Ok(pass) => pass,
+            Err(error) => return async { Err(error) }.boxed(),
+        };
+        let part = lock(&self.upload).as_mut().map(|upload| upload.put_part(data));
+        let Some(part) = part else { return async { Err(stopped()) }.boxed() };
+        let uploads = Arc::clone(&self.uploads);
+        // The part is on its way before it is waited for, and known to be until it is there.
+        let sent = io::detach(async move {
+            let sent = uploads.gate.pursue(part).await;
+            drop(pass);
+            sent
+        });
+        async { sent.map_err(failed)?.await.map_err(failed)? }.boxed()
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        match lock(&self.uploads.state).begun.get_mut(&self.number) {
+            Some(begun) => {
+                begun.is_whole = true;
+                Ok(PutResult { e_tag: None, version: None })
+            }
+            None => Err(stopped()),
+        }
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        let begun = lock(&self.uploads.state).begun.remove(&self.number);
+        match begun {
+            Some(begun) => io::detach(abort(begun.upload)).map_err(failed)?.await.map_err(failed)?,
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! A store in which files are written into a hidden folder and renamed together, at the end.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use futures::stream::{self, BoxStream};
+use futures::{FutureExt, StreamExt, TryStreamExt};
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
+};
+use tokio::time::timeout;
+
+use super::{Gate, REMOVAL_TIME_MAX, failed, remove, stopped, unfit};
+use crate::output::staging::MARK;
+use crate::scratch;
+use crate::store::io;
+
+type Shared = Arc<Mutex<Option<Box<dyn MultipartUpload>>>>;
+
+/// What was written into the hidden folder.
+#[derive(Debug)]
+pub(super) struct Moves {
+    inner: Arc<dyn ObjectStore>,
+    gate: Gate,
+    /// The folder that the target is in, and the hidden one beside the target.
+    parent: Path,
+    hidden: Path,
+    /// The keys of whole files.
+    keys: Mutex<Vec<Path>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Moves {
+    pub(super) fn new(inner: Arc<dyn ObjectStore>, target: &Path) -> Self {
+        let mut parts: Vec<_> = target.parts().collect();
+        let name = parts.pop().map(|name| name.as_ref().to_string()).unwrap_or_default();
+        let parent: Path = parts.into_iter().collect();
+        let hidden = parent.clone().join(format!(".{name}{MARK}{}", scratch::random_suffix()));
+        Self { inner, gate: Gate::new(), parent, hidden, keys: Mutex::default() }
+    }
+
+    /// Where the file of a key is until the end.
+    fn staged(&self, key: &Path) -> Result<Path> {
+        let rest = key.prefix_match(&self.parent).ok_or_else(|| unfit("write elsewhere"))?;
+        Ok(self.hidden.parts().chain(rest).collect())
+    }
+
+    /// Renames every file to its place. The first that fails stops it, and those before it are removed.
+    pub(super) async fn commit(&self) -> Result<()> {
+        self.gate.close();
+        let keys = std::mem::take(&mut *lock(&self.keys));
+        let mut moved = Vec::new();
+        let mut failure = None;
+        for key in keys {
+            let renamed = match self.staged(&key) {
+                Ok(staged) => self.inner.rename(&staged, &key).await,
+                Err(error) => Err(error),
+            };
+            match renamed {
+                Ok(()) => moved.push(key),
+                Err(error) => {
+                    failure = Some(error);
+                    break;
+                }
+            }
+        }
+        if failure.is_some() {
+            remove(&self.inner, moved).await;
+        }
+        let _ = timeout(REMOVAL_TIME_MAX, self.remove()).await;
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Removes the hidden folder.
+    pub(super) async fn give_up(&self) {
+        self.gate.stop().await;
+        let _ = timeout(REMOVAL_TIME_MAX, self.remove()).await;
+    }
+
+    async fn remove(&self) -> Result<()> {
+        let files: Vec<_> = self.inner.list(Some(&self.hidden)).try_collect().await?;
+        remove(&self.inner, files.into_iter().map(|file| file.location).collect()).await;
+        // The folders, the deepest first: stores without any have none.
+        let mut folders = vec![self.hidden.clone()];
+        let mut at = 0;
+        while let Some(folder) = folders.get(at).cloned() {
+            folders.extend(self.inner.list_with_delimiter(Some(&folder)).await?.common_prefixes);
+            at += 1;
+        }
+        for folder in folders.iter().rev() {
+            let _ = self.inner.delete(folder).await;
+        }
+        Ok(())
+    }
+}
+
+/// The store that is written to.
+#[derive(Debug, Clone)]
+pub(super) struct Moved(pub(super) Arc<Moves>);
+
+impl fmt::Display for Moved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.inner)
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Moved {
+    async fn put_opts(&self, key: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        let pass = self.0.gate.enter()?;
+        let (moves, key, staged) = (Arc::clone(&self.0), key.clone(), self.0.staged(key)?);
+        let work = async move {
+            let put = moves.inner.put_opts(&staged, payload, options).await;
+            if put.is_ok() {
+                lock(&moves.keys).push(key);
+            }
+            drop(pass);
+            put
+        };
+        io::detach(work).map_err(failed)?.await.map_err(failed)?
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        key: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        let pass = self.0.gate.enter()?;
+        let (moves, key, staged) = (Arc::clone(&self.0), key.clone(), self.0.staged(key)?);
+        let work = async move {
+            let begun = moves.inner.put_multipart_opts(&staged, options).await;
+            drop(pass);
+            let upload = Arc::new(Mutex::new(Some(begun?)));
+            Ok(Box::new(Upload { moves, key, upload }) as Box<dyn MultipartUpload>)
+        };
+        io::detach(work).map_err(failed)?.await.map_err(failed)?
+    }
+
+    async fn get_opts(&self, key: &Path, options: GetOptions) -> Result<GetResult> {
+        self.0.inner.get_opts(&self.0.staged(key)?, options).await
+    }
+
+    fn delete_stream(&self, _keys: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        stream::once(async { Err(unfit("delete")) }).boxed()
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.0.inner.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.0.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, _from: &Path, _to: &Path, _options: CopyOptions) -> Result<()> {
+        Err(unfit("copy"))
+    }
+}
+
+/// A file that is written in parts.
+#[derive(Debug)]
+struct Upload {
+    moves: Arc<Moves>,
+    key: Path,
+    upload: Shared,
+}
+
+#[async_trait]
+impl MultipartUpload for Upload {
+    fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        let pass = match self.moves.gate.enter() {
+            Ok(pass) => pass,
+            Err(error) => return async { Err(error) }.boxed(),
+        };
+        let part = lock(&self.upload).as_mut().map(|upload| upload.put_part(data));
+        let Some(part) = part else { return async { Err(stopped()) }.boxed() };
+        let moves = Arc::clone(&self.moves);
+        let sent = io::detach(async move {
+            let sent = moves.gate.pursue(part).await;
+            drop(pass);
+            sent
+        });
+        async { sent.map_err(failed)?.await.map_err(failed)? }.boxed()
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        let pass = self.moves.gate.enter()?;
+        let taken = lock(&self.upload).take();
+        let Some(mut upload) = taken else { return Err(stopped()) };
+        let (moves, key) = (Arc::clone(&self.moves), self.key.clone());
+        let work = async move {
+            let done = upload.complete().await;
+            if done.is_ok() {
+                lock(&moves.keys).push(key);
+            }
+            drop(pass);
+            done
+        };
+        io::detach(work).map_err(failed)?.await.map_err(failed)?
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        let taken = lock(&self.upload).take();
+        let Some(mut upload) = taken else { return Ok(()) };
+        io::detach(async move { upload.abort().await }).map_err(failed)?.await.map_err(failed)?
+    }
+}

@@ -1,0 +1,35 @@
+//! The stores of the network: S3, Google Cloud Storage, Azure, web servers, HDFS.
+//!
+//! ```text
+//! engine ─get_store─> Stores ─> Remote ─────> I/O threads ─> Patient ──────> object_store ─> counted ─> sockets
+//!                       │        which secret                 again, by      (signs, parses)  (wire)
+//!                       │        is for this key              range
+//!                       └─> local files: the engine's own store, nothing between
+//! ```
+
+mod aside;
+mod build;
+mod counted;
+pub mod credentials;
+pub mod file;
+pub mod io;
+mod location;
+mod metered;
+mod patience;
+mod patient;
+mod pump;
+mod registry;
+mod remote;
+pub mod secret;
+pub mod setting;
+mod trouble;
+mod upload;
+mod wire;
+mod wording;
+
+pub use counted::Usage;
+pub use location::Location;
+pub use metered::metered;
+pub use patience::Patience;
+pub use registry::{StoreOptions, Stores};
+pub use secret::{Kind, Secret, Secrets};

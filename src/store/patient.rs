@@ -1,0 +1,282 @@
+//! Reading an object to its end, whatever happens to the connections.
+//!
+//! A body that breaks, ends too early or brings nothing for too long is given up, and the rest is asked for by range,
+//! of the same version of the object. If there is none any more, that is an error: rows of two versions are never mixed.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use datafusion::object_store::path::Path;
+use datafusion::object_store::{
+    Error, GetOptions, GetRange, GetResult, GetResultPayload, ObjectMeta, ObjectStore, Result,
+};
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use tokio::time::{sleep, timeout};
+
+use super::counted::{HERE, Meter, Request};
+use super::secret::Kind;
+use super::trouble::{Trouble, What, find, trouble};
+use super::wire::Line;
+
+/// A read that goes on where it broke. All of it runs on the threads for I/O.
+#[derive(Debug, Clone)]
+pub(super) struct Patient {
+    store: Arc<dyn ObjectStore>,
+    line: Arc<Line>,
+    /// Whether requests are counted and sent again below (by `wire`).
+    is_wired: bool,
+}
+
+/// The object is another one than at the beginning of the read.
+#[derive(Debug, thiserror::Error)]
+#[error("it was changed while it was read")]
+pub(super) struct Changed;
+
+/// A read broke and cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Lost {
+    #[error(
+        "the connection broke at byte {at}, and the server says nothing by which to tell that the rest is of the \
+             same file (neither ETag nor Last-Modified)"
+    )]
+    NoVersion { at: u64 },
+    #[error("the server sent more bytes than it said")]
+    TooMuch,
+    #[error("the connection broke at byte {at}, {attempts} times in a row: {last}")]
+    TooOften { at: u64, attempts: u32, last: What },
+}
+
+impl Patient {
+    pub(super) fn new(kind: Kind, store: Arc<dyn ObjectStore>, line: Arc<Line>) -> Self {
+        Self { store, line, is_wired: kind != Kind::Hdfs }
+    }
+
+    /// As [`ObjectStore::get_opts`]; the stream gives all bytes of the range, or an error.
+    pub(super) async fn get(self, key: Path, options: GetOptions) -> Result<GetResult> {
+        let result = self.ask(&key, &options).await?;
+        let GetResult { payload, meta, range, attributes } = result;
+        let payload = match payload {
+            GetResultPayload::Stream(body) if !options.head => {
+                let version = Version::of(&meta);
+                let read = Read {
+                    patient: self,
+                    key,
+                    options,
+                    version,
+                    begun: range.start,
+                    rest: range.clone(),
+                    attempts: 1,
+                    body: Some(body),
+                    is_here: attributes.get(&HERE).is_some(),
+                };
+                GetResultPayload::Stream(read.stream())
+            }
+            other => other,
+        };
+        Ok(GetResult { payload, meta, range, attributes })
+    }
+
+    /// One request, or as many as it takes.
+    async fn ask(&self, key: &Path, options: &GetOptions) -> Result<GetResult> {
+        if self.is_wired {
+            return self.store.get_opts(key, options.clone()).await;
+        }
+        let purpose = if options.head { Request::Head } else { Request::Get };
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            self.line.counts.request(purpose, attempts > 1);
+            if let Some(meter) = Meter::of(&options.extensions) {
+                meter.request(attempts > 1);
+            }
+            let wait = self.line.usual.wait(&self.line.patience, attempts);
+            let begun = Instant::now();
+            let what = match timeout(wait, self.store.get_opts(key, options.clone())).await {
+                Ok(Ok(result)) => {
+                    self.line.usual.answered(begun.elapsed());
+                    return Ok(result);
+                }
+                Ok(Err(error @ Error::Generic { .. })) => match trouble(&error) {
+                    Some(trouble) => trouble.what,
+                    // Its own words are the best, when it has been asked often enough.
+                    None if attempts >= self.line.attempts_max() => return Err(error),
+                    None => What::Broken(error.to_string()),
+                },
+                Ok(Err(error)) => return Err(error),
+                Err(_) => What::Silent(wait),
+            };
+            if attempts >= self.line.attempts_max() {
+                return Err(generic(Trouble { what, attempts }));
+            }
+            sleep(self.line.patience.pause(attempts + 1, None)).await;
+        }
+    }
+}
+
+/// What tells one version of an object from another.
+#[derive(Debug, Clone, PartialEq)]
+struct Version {
+    tag: Option<String>,
+    size: u64,
+    modified_seconds: i64,
+}
+
+impl Version {
+    fn of(meta: &ObjectMeta) -> Self {
+        Self { tag: meta.e_tag.clone(), size: meta.size, modified_seconds: meta.last_modified.timestamp() }
+    }
+
+    /// Whether there is anything to tell it by but its size.
+    fn is_known(&self) -> bool {
+        self.tag.is_some() || self.modified_seconds != 0
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        match (&self.tag, &other.tag) {
+            (Some(own), Some(other_tag)) => own == other_tag && self.size == other.size,
+            (None, None) => self == other,
+            // A server that gives a tag one time and none the other.
+            (Some(_), None) | (None, Some(_)) => false,
+        }
+    }
+
+    /// The tag, if a server may compare by it: weak ones do not match anything.
+    fn condition(&self) -> Option<String> {
+        self.tag.clone().filter(|tag| !tag.starts_with("W/"))
+    }
+}
+
+/// A body in the middle of being read.
+struct Read {
+    patient: Patient,
+    key: Path,
+    options: GetOptions,
+    version: Version,
+    begun: u64,
+    /// What has not come yet.
+    rest: Range<u64>,
+    /// Since the last bytes came.
+    attempts: u32,
+    body: Option<BoxStream<'static, Result<Bytes>>>,
+    /// Whether the bytes were counted when they came.
+    is_here: bool,
+}
+
+impl Read {
+    fn stream(self) -> BoxStream<'static, Result<Bytes>> {
+        let pieces =
+            stream::try_unfold(
+                self,
+                |mut read| async move { Ok(read.next().await?.map(|piece| (piece, read))) },
+            );
+        // Some ask again after the end.
+        pieces.fuse().boxed()
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>> {
+        loop {
+            if self.rest.is_empty() {
+                return Ok(None);
+            }
+            let wait = self.patient.line.usual.wait(&self.patient.line.patience, self.attempts);
+            let body = match &mut self.body {
+                Some(body) => body,
+                None => {
+                    let body = self.reopened().await?;
+                    self.body.insert(body)
+                }
+            };
+            let what = match timeout(wait, body.next()).await {
+                Ok(Some(Ok(piece))) if piece.is_empty() => continue,
+                Ok(Some(Ok(piece))) => return self.taken(piece).map(Some),
+                Ok(Some(Err(error))) => match is_final(&error) {
+                    true => return Err(error),
+                    false => trouble(&error)
+                        .map_or_else(|| What::Broken(error.to_string()), |trouble| trouble.what),
+                },
+                Ok(None) => What::Broken("the body ended too early".into()),
+                Err(_) => What::Silent(wait),
+            };
+            self.body = None;
+            self.broken(what).await?;
+        }
+    }
+
+    fn taken(&mut self, piece: Bytes) -> Result<Bytes> {
+        let length = piece.len() as u64;
+        if length > self.rest.end - self.rest.start {
+            return Err(generic(Lost::TooMuch));
+        }
+        self.rest.start += length;
+        self.attempts = 1;
+        if self.is_here {
+            return Ok(piece);
+        }
+        self.patient.line.counts.read(length);
+        if let Some(meter) = Meter::of(&self.options.extensions) {
+            meter.read(piece.len());
+        }
+        Ok(piece)
+    }
+
+    /// Waits until it is time to go on; an error if it is of no use.
+    async fn broken(&mut self, what: What) -> Result<()> {
+        let at = self.rest.start;
+        if !self.version.is_known() && at > self.begun {
+            return Err(generic(Lost::NoVersion { at }));
+        }
+        if self.attempts >= self.patient.line.patience.attempts_max {
+            return Err(generic(Lost::TooOften { at, attempts: self.attempts, last: what }));
+        }
+        self.attempts += 1;
+        let pause = match what {
+            // The time has been waited already.
+            What::Silent(_) => Duration::ZERO,
+            What::Answer(_) | What::Connect(_) | What::Broken(_) => {
+                self.patient.line.patience.pause(self.attempts, None)
+            }
+        };
+        sleep(pause).await;
+        Ok(())
+    }
+
+    /// The rest, of the same version.
+    async fn reopened(&mut self) -> Result<BoxStream<'static, Result<Bytes>>> {
+        let mut options = self.options.clone();
+        options.range = Some(GetRange::Bounded(self.rest.clone()));
+        options.if_match = self.version.condition().or(options.if_match);
+        let result = match self.patient.ask(&self.key, &options).await {
+            Err(Error::Precondition { .. }) => return Err(changed(&self.key)),
+            other => other?,
+        };
+        if !self.version.is_same(&Version::of(&result.meta)) || result.range != self.rest {
+            return Err(changed(&self.key));
+        }
+        if let Some(meter) = Meter::of(&self.options.extensions) {
+            meter.resumed();
+        }
+        self.patient.line.counts.resumed();
+        match result.payload {
+            GetResultPayload::Stream(body) => Ok(body),
+            GetResultPayload::File(..) => Err(generic(Lost::TooMuch)),
+        }
+    }
+}
+
+/// Errors that asking again does not change.
+fn is_final(error: &Error) -> bool {
+    find::<Changed>(error).is_some()
+        || find::<Lost>(error).is_some()
+        || find::<Trouble>(error).is_some_and(|trouble| !trouble.what.is_passing())
+}
+
+pub(super) fn changed(key: &Path) -> Error {
+    Error::Precondition { path: key.to_string(), source: Box::new(Changed) }
+}
+
+fn generic(source: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::Generic { store: "store", source: Box::new(source) }
+}

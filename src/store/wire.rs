@@ -1,0 +1,256 @@
+//! The requests themselves: counted, given up when no answer comes, sent again where that may help.
+//!
+//! This is below what signs requests and reads answers (`object_store`, whose own retries are off), so a request is
+//! sent again as it was. Bodies of objects pass through; `patient` looks after them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use datafusion::object_store::client::{
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody,
+    HttpService, ReqwestConnector,
+};
+use datafusion::object_store::{ClientOptions, Result, RetryConfig};
+use futures::StreamExt;
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+
+use super::counted::{Counts, Meter, Request};
+use super::patience::{Patience, Usual};
+use super::trouble::{Answer, Trouble, What, region};
+
+/// Answers without an object in them are read whole, and are no longer than this.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// Of an answer that is no success, this much is read.
+const REFUSAL_BYTES_MAX: usize = 64 << 10;
+/// What is sent may take its time: so many bytes are awaited a second.
+const SENT_BYTES_PER_SECOND: u64 = 512 << 10;
+
+/// Requests to one store that are under way at once.
+const AT_ONCE_MAX: usize = 256;
+
+/// What is known of the way to a store; shared by all that use it.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) counts: Arc<Counts>,
+    pub(super) usual: Usual,
+    pub(super) patience: Patience,
+    /// Where files are kept that can only be read whole.
+    pub(super) temp_dir: PathBuf,
+    /// Taken by requests until their answers are here: each is a connection, and there are only so many files that a
+    /// process may have open. Bodies that are read piece by piece have none, for their readers may wait for each other.
+    pub(super) slots: Semaphore,
+}
+
+impl Line {
+    pub(super) fn new(counts: Arc<Counts>, patience: Patience, temp_dir: PathBuf) -> Arc<Self> {
+        let slots = Semaphore::new(AT_ONCE_MAX);
+        Arc::new(Self { counts, usual: Usual::default(), patience, temp_dir, slots })
+    }
+
+    /// How often to ask before giving up.
+    pub(super) fn attempts_max(&self) -> u32 {
+        match self.usual.is_heard() {
+            true => self.patience.attempts_max,
+            false => self.patience.attempts_max_unknown,
+        }
+    }
+}
+
+/// Makes the clients of one store.
+#[derive(Debug, Clone)]
+pub(super) struct Wire(pub(super) Arc<Line>);
+
+impl Wire {
+    /// The client's options: no time-out for a whole request, since scans take as long as they take.
+    pub(super) fn options() -> ClientOptions {
+        ClientOptions::new().with_timeout_disabled()
+    }
+
+    /// No retries but ours.
+    pub(super) fn no_retries() -> RetryConfig {
+        RetryConfig { max_retries: 0, retry_timeout: Duration::ZERO, ..RetryConfig::default() }
+    }
+}
+
+impl HttpConnector for Wire {
+    fn connect(&self, options: &ClientOptions) -> Result<HttpClient> {
+        let inner = ReqwestConnector::default().connect(options)?;
+        Ok(HttpClient::new(Patiently { inner, line: Arc::clone(&self.0) }))
+    }
+}
+
+#[derive(Debug)]
+struct Patiently {
+    inner: HttpClient,
+    line: Arc<Line>,
+}
+
+#[async_trait]
+impl HttpService for Patiently {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let purpose = purpose(&request);
+        let meter = Meter::of(request.extensions()).cloned();
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            self.count(&request, purpose, meter.as_ref(), attempts > 1);
+            let what = match self.attempt(request.clone(), purpose, attempts).await {
+                Ok(response) => return Ok(response),
+                Err(what) => what,
+            };
+            let again = what.is_passing() && !(is_conditional(&request) && what.is_ambiguous());
+            if !again || attempts >= self.line.attempts_max() {
+                // Whatever it is, it is not to be tried by anybody above.
+                return Err(HttpError::new(HttpErrorKind::Unknown, Trouble { what, attempts }));
+            }
+            sleep(self.line.patience.pause(attempts + 1, what.after())).await;
+        }
+    }
+}
+
+impl Patiently {
+    fn count(&self, request: &HttpRequest, purpose: Request, meter: Option<&Meter>, again: bool) {
+        self.line.counts.request(purpose, again);
+        if purpose == Request::Put {
+            self.line.counts.written(request.body().content_length() as u64);
+        }
+        if let Some(meter) = meter {
+            meter.request(again);
+        }
+    }
+
+    async fn attempt(
+        &self,
+        request: HttpRequest,
+        purpose: Request,
+        attempt: u32,
+    ) -> Result<HttpResponse, What> {
+        let wait = self.line.usual.wait(&self.line.patience, attempt);
+        let sending = Duration::from_secs(request.body().content_length() as u64 / SENT_BYTES_PER_SECOND);
+        let begun = Instant::now();
+        let response = match timeout(wait + sending, self.inner.execute(request)).await {
+            Err(_) => return Err(What::Silent(wait + sending)),
+            Ok(Err(error)) => return Err(What::of(&error)),
+            Ok(Ok(response)) => response,
+        };
+        self.line.usual.heard();
+        let status = response.status().as_u16();
+        match status {
+            200..300 if purpose == Request::Get => {
+                self.line.usual.answered(begun.elapsed());
+                Ok(response)
+            }
+            200..300 => {
+                self.line.usual.answered(begun.elapsed());
+                let (parts, body) = response.into_parts();
+                let body = whole(body, wait, ANSWER_BYTES_MAX, Overlong::Fails).await?;
+                if purpose == Request::Other
+                    && let Some(answer) = error_in_success(status, &body)
+                {
+                    return Err(What::Answer(answer));
+                }
+                Ok(HttpResponse::from_parts(parts, body.into()))
+            }
+            // Those that say something about the object have errors of their own above.
+            304 | 404 | 409 | 412 | 416 => {
+                let (parts, body) = response.into_parts();
+                let body = whole(body, wait, REFUSAL_BYTES_MAX, Overlong::IsCut).await?;
+                Ok(HttpResponse::from_parts(parts, body.into()))
+            }
+            _ => Err(What::Answer(refusal(response, wait).await)),
+        }
+    }
+}
+
+/// What a request is for: as it says itself, or as far as it can be told from it.
+fn purpose(request: &HttpRequest) -> Request {
+    if let Some(purpose) = request.extensions().get() {
+        return *purpose;
+    }
+    let query = request.uri().query().unwrap_or_default();
+    let has = |name: &str| query.split('&').any(|part| part.split('=').next() == Some(name));
+    match request.method().as_str() {
+        "HEAD" => Request::Head,
+        "GET" if has("list-type") || (has("comp") && has("restype")) => Request::List,
+        "GET" => Request::Get,
+        "PUT" => Request::Put,
+        _ => Request::Other,
+    }
+}
+
+/// Whether the answer depends on what is there, so that a repeated request may meet its own doing.
+fn is_conditional(request: &HttpRequest) -> bool {
+    let has = |name: &str| request.headers().contains_key(name);
+    request.method().as_str() == "PUT"
+        && (has("if-none-match") || has("if-match") || has("x-goog-if-generation-match"))
+}
+
+/// S3 answers some uploads with a success that has an error in it.
+fn error_in_success(status: u16, body: &[u8]) -> Option<Answer> {
+    let text = std::str::from_utf8(body).ok().filter(|text| text.contains("<Error>"))?;
+    let mut answer = Answer { status, reason: "OK", ..Answer::default() };
+    answer.read_body(text);
+    answer.code.is_some().then_some(answer)
+}
+
+async fn refusal(response: HttpResponse, wait: Duration) -> Answer {
+    let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let mut answer = Answer {
+        status: response.status().as_u16(),
+        reason: response.status().canonical_reason().unwrap_or_default(),
+        region: header("x-amz-bucket-region").and_then(region),
+        after: header("retry-after").and_then(|text| text.trim().parse().ok()).map(Duration::from_secs),
+        // Answers to HEAD have no body; Azure says it here as well.
+        code: header("x-ms-error-code").map(String::from),
+        message: None,
+    };
+    // An answer whose text cannot be had is an answer all the same.
+    if let Ok(body) = whole(response.into_body(), wait, REFUSAL_BYTES_MAX, Overlong::IsCut).await {
+        let code = answer.code.take();
+        answer.read_body(&String::from_utf8_lossy(&body));
+        answer.code = answer.code.or(code);
+    }
+    answer
+}
+
+/// What to do with a body that is longer than is of use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Overlong {
+    Fails,
+    IsCut,
+}
+
+/// A body, whole; each piece of it is awaited as long as the answer was.
+async fn whole(
+    body: HttpResponseBody,
+    wait: Duration,
+    bytes_max: usize,
+    overlong: Overlong,
+) -> Result<Bytes, What> {
+    let mut pieces = body.bytes_stream();
+    let mut all = Vec::new();
+    loop {
+        match timeout(wait, pieces.next()).await {
+            Err(_) => return Err(What::Silent(wait)),
+            Ok(Some(Err(error))) => return Err(What::of(&error)),
+            Ok(None) => return Ok(all.into()),
+            Ok(Some(Ok(piece))) => {
+                all.extend_from_slice(&piece);
+                if all.len() <= bytes_max {
+                    continue;
+                }
+                return match overlong {
+                    Overlong::IsCut => Ok(all.into()),
+                    Overlong::Fails => {
+                        let text = format!("an answer is longer than {bytes_max} bytes");
+                        Err(What::Broken(text))
+                    }
+                };
+            }
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Secrets: the statements about them, the configuration file, and that their values are shown by nothing.
+
+mod file;
+mod hidden;
+mod statements;

@@ -1,0 +1,100 @@
+//! How often a store is asked, and how many questions are under way at once.
+
+use super::{Cloud, block_on};
+use crate::fixtures;
+
+#[test]
+fn one_parquet_object_takes_three_requests() {
+    block_on(async {
+        for sql in [
+            "select * from 's3://bucket/x.parquet'",
+            "select * from 's3://bucket/x.parquet' limit 1",
+            "select name from 's3://bucket/x.parquet' where id > 2",
+            "select sum(score) from 's3://bucket/x.parquet' group by name",
+        ] {
+            let cloud = Cloud::new();
+            cloud.put("x.parquet", fixtures::whole("parquet")).await;
+            let requests = cloud.requests(sql).await;
+            assert!(requests.len() <= 3, "{sql}: {requests:?}");
+            assert_eq!(requests[0], "head x.parquet", "{sql}");
+            assert_eq!(requests.iter().filter(|text| text.starts_with("head")).count(), 1, "{requests:?}");
+        }
+    });
+}
+
+#[test]
+fn what_a_footer_says_takes_two() {
+    block_on(async {
+        let cloud = Cloud::new();
+        cloud.put("x.parquet", fixtures::whole("parquet")).await;
+        let requests = cloud.requests("select count(*), max(id) from 's3://bucket/x.parquet'").await;
+        assert_eq!(requests.len(), 2, "{requests:?}");
+    });
+}
+
+#[test]
+fn a_small_object_of_text_is_read_once() {
+    block_on(async {
+        for format in ["csv", "lines", "avro", "stream"] {
+            let cloud = Cloud::new();
+            let (_, extension) = fixtures::FORMATS.into_iter().find(|(name, _)| *name == format).unwrap();
+            cloud.put(&format!("x.{extension}"), fixtures::whole(format)).await;
+            let requests = cloud.requests(&format!("select * from 's3://bucket/x.{extension}'")).await;
+            assert_eq!(requests.len(), 2, "{format}: {requests:?}");
+        }
+    });
+}
+
+#[test]
+fn a_large_object_of_text_is_not_read_twice() {
+    block_on(async {
+        let cloud = Cloud::new();
+        let mut text = String::from("id,word\n");
+        for id in 0..200_000 {
+            text.push_str(&format!("{id},\"word {id}\"\n"));
+        }
+        let size = text.len();
+        cloud.put("x.csv", text).await;
+        assert_eq!(cloud.one("select count(word) from 's3://bucket/x.csv'").await, "200000");
+        let requests = cloud.store.taken();
+        assert_eq!(
+            requests,
+            ["head x.csv".to_string(), "get x.csv bytes=0-262143".into(), "get x.csv all".into()],
+            "of {size} bytes"
+        );
+    });
+}
+
+#[test]
+fn many_objects_are_looked_into_at_once() {
+    block_on(async {
+        let cloud = Cloud::new();
+        for place in 0..300 {
+            cloud.put(&format!("t/{place}.parquet"), fixtures::whole("parquet")).await;
+        }
+        let requests = cloud.requests("select count(*) from 's3://bucket/t/*.parquet'").await;
+        assert_eq!(requests.len(), 301, "a listing and a footer each");
+        let together = cloud.store.together();
+        assert!((16..=64).contains(&together), "{together} at once");
+    });
+}
+
+#[test]
+fn what_was_learnt_is_not_asked_for_again() {
+    block_on(async {
+        let cloud = Cloud::new();
+        for place in 0..20 {
+            cloud.put(&format!("t/k={place}/x.parquet"), fixtures::whole("parquet")).await;
+            cloud.put(&format!("u/{place}.csv"), fixtures::whole("csv")).await;
+        }
+        for sql in [
+            "select count(*), min(k) from 's3://bucket/t/'",
+            "describe 's3://bucket/t/'",
+            "select sum(id) from 's3://bucket/u/'",
+        ] {
+            cloud.rows(sql).await;
+            let again = cloud.requests(sql).await;
+            assert!(again.is_empty(), "{sql}: {again:?}");
+        }
+    });
+}
