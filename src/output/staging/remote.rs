@@ -9,12 +9,13 @@
 mod deferred;
 mod moved;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::stream::{self, StreamExt};
 use object_store::path::Path;
-use object_store::{Error, ObjectStore, ObjectStoreExt, Result};
+use object_store::{Error, MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload, Result, UploadPart};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -28,6 +29,18 @@ const CONCURRENCY: usize = 8;
 /// How long what is on its way is waited for when a write is given up, and how long taking it back may take.
 const SETTLING_TIME_MAX: Duration = Duration::from_secs(3);
 const REMOVAL_TIME_MAX: Duration = Duration::from_secs(6);
+
+/// An upload that was begun; taken out by whoever ends or aborts it.
+type Shared = Arc<Mutex<Option<Box<dyn MultipartUpload>>>>;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What comes of some work in a store, which goes on to its end when nobody waits for it any more.
+async fn followed<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    io::detach(work).map_err(failed)?.await.map_err(failed)?
+}
 
 /// A write to a store; dropped without [`commit`](Self::commit), it leaves nothing visible.
 #[derive(Debug)]
@@ -108,8 +121,8 @@ impl Drop for RemoteStaging {
     }
 }
 
-/// Who is at work in a store, and whether anybody may still begin.
-#[derive(Debug)]
+/// Who is at work in a store, and whether anybody may still begin. Clones are the same gate.
+#[derive(Debug, Clone)]
 struct Gate {
     /// How many requests are on their way; `None` when no more may begin.
     state: watch::Sender<Passes>,
@@ -171,6 +184,23 @@ impl Gate {
             done = work => done,
             _ = state.wait_for(|passes| passes.is_over) => Err(stopped()),
         }
+    }
+
+    /// Sends a part of an upload. It is on its way before it is waited for, and known to be until it is there.
+    fn send(&self, upload: &Shared, data: PutPayload) -> UploadPart {
+        let pass = match self.enter() {
+            Ok(pass) => pass,
+            Err(error) => return async { Err(error) }.boxed(),
+        };
+        let part = lock(upload).as_mut().map(|upload| upload.put_part(data));
+        let Some(part) = part else { return async { Err(stopped()) }.boxed() };
+        let gate = self.clone();
+        let sent = io::detach(async move {
+            let sent = gate.pursue(part).await;
+            drop(pass);
+            sent
+        });
+        async { sent.map_err(failed)?.await.map_err(failed)? }.boxed()
     }
 }
 

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use futures::{FutureExt, StreamExt};
 use object_store::path::Path;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
@@ -15,14 +15,10 @@ use object_store::{
 };
 use tokio::time::timeout;
 
-use super::{CONCURRENCY, Gate, REMOVAL_TIME_MAX, failed, remove, stopped, unfit};
-use crate::store::io;
+use super::{CONCURRENCY, Gate, REMOVAL_TIME_MAX, Shared, failed, followed, lock, remove, stopped, unfit};
 
 /// Bytes of small objects that are kept until the end; more go at once, as uploads of one part.
 const HELD_BYTES_MAX: usize = 64 << 20;
-
-/// An upload that was begun; `None` once it is over.
-type Shared = Arc<Mutex<Option<Box<dyn MultipartUpload>>>>;
 
 /// What was written and is not to be seen yet.
 #[derive(Debug)]
@@ -57,10 +53,6 @@ enum Object {
     Held { key: Path, payload: PutPayload, options: PutOptions },
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Uploads {
     pub(super) fn new(inner: Arc<dyn ObjectStore>) -> Self {
         Self { inner, gate: Gate::new(), state: Mutex::default() }
@@ -79,7 +71,7 @@ impl Uploads {
             drop(pass);
             kept.map(|(number, upload)| Upload { uploads: Arc::clone(&uploads), number, upload })
         };
-        io::detach(work).map_err(failed)?.await.map_err(failed)?
+        followed(work).await
     }
 
     async fn keep(&self, key: Path, mut upload: Box<dyn MultipartUpload>) -> Result<(u64, Shared)> {
@@ -260,20 +252,7 @@ struct Upload {
 #[async_trait]
 impl MultipartUpload for Upload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
-        let pass = match self.uploads.gate.enter() {
-            Ok(pass) => pass,
-            Err(error) => return async { Err(error) }.boxed(),
-        };
-        let part = lock(&self.upload).as_mut().map(|upload| upload.put_part(data));
-        let Some(part) = part else { return async { Err(stopped()) }.boxed() };
-        let uploads = Arc::clone(&self.uploads);
-        // The part is on its way before it is waited for, and known to be until it is there.
-        let sent = io::detach(async move {
-            let sent = uploads.gate.pursue(part).await;
-            drop(pass);
-            sent
-        });
-        async { sent.map_err(failed)?.await.map_err(failed)? }.boxed()
+        self.uploads.gate.send(&self.upload, data)
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
@@ -289,7 +268,7 @@ impl MultipartUpload for Upload {
     async fn abort(&mut self) -> Result<()> {
         let begun = lock(&self.uploads.state).begun.remove(&self.number);
         match begun {
-            Some(begun) => io::detach(abort(begun.upload)).map_err(failed)?.await.map_err(failed)?,
+            Some(begun) => followed(abort(begun.upload)).await,
             None => Ok(()),
         }
     }

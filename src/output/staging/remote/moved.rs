@@ -1,11 +1,11 @@
 //! A store in which files are written into a hidden folder and renamed together, at the end.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream};
-use futures::{FutureExt, StreamExt, TryStreamExt};
+use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
@@ -13,12 +13,9 @@ use object_store::{
 };
 use tokio::time::timeout;
 
-use super::{Gate, REMOVAL_TIME_MAX, failed, remove, stopped, unfit};
+use super::{Gate, REMOVAL_TIME_MAX, Shared, followed, lock, remove, stopped, unfit};
 use crate::output::staging::MARK;
 use crate::scratch;
-use crate::store::io;
-
-type Shared = Arc<Mutex<Option<Box<dyn MultipartUpload>>>>;
 
 /// What was written into the hidden folder.
 #[derive(Debug)]
@@ -30,10 +27,6 @@ pub(super) struct Moves {
     hidden: Path,
     /// The keys of whole files.
     keys: Mutex<Vec<Path>>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Moves {
@@ -123,7 +116,7 @@ impl ObjectStore for Moved {
             drop(pass);
             put
         };
-        io::detach(work).map_err(failed)?.await.map_err(failed)?
+        followed(work).await
     }
 
     async fn put_multipart_opts(
@@ -139,7 +132,7 @@ impl ObjectStore for Moved {
             let upload = Arc::new(Mutex::new(Some(begun?)));
             Ok(Box::new(Upload { moves, key, upload }) as Box<dyn MultipartUpload>)
         };
-        io::detach(work).map_err(failed)?.await.map_err(failed)?
+        followed(work).await
     }
 
     async fn get_opts(&self, key: &Path, options: GetOptions) -> Result<GetResult> {
@@ -174,19 +167,7 @@ struct Upload {
 #[async_trait]
 impl MultipartUpload for Upload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
-        let pass = match self.moves.gate.enter() {
-            Ok(pass) => pass,
-            Err(error) => return async { Err(error) }.boxed(),
-        };
-        let part = lock(&self.upload).as_mut().map(|upload| upload.put_part(data));
-        let Some(part) = part else { return async { Err(stopped()) }.boxed() };
-        let moves = Arc::clone(&self.moves);
-        let sent = io::detach(async move {
-            let sent = moves.gate.pursue(part).await;
-            drop(pass);
-            sent
-        });
-        async { sent.map_err(failed)?.await.map_err(failed)? }.boxed()
+        self.moves.gate.send(&self.upload, data)
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
@@ -202,12 +183,12 @@ impl MultipartUpload for Upload {
             drop(pass);
             done
         };
-        io::detach(work).map_err(failed)?.await.map_err(failed)?
+        followed(work).await
     }
 
     async fn abort(&mut self) -> Result<()> {
         let taken = lock(&self.upload).take();
         let Some(mut upload) = taken else { return Ok(()) };
-        io::detach(async move { upload.abort().await }).map_err(failed)?.await.map_err(failed)?
+        followed(async move { upload.abort().await }).await
     }
 }
