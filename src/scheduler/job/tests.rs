@@ -411,35 +411,6 @@ fn two_inputs_that_end_at_different_times_are_both_read() {
 ///  2 probe ×2 ───────shuffle───▶ ┘
 /// ```
 #[test]
-fn build_sides_start_in_their_order_and_a_probe_side_when_they_have_ended() {
-    on_each_engine(async |engine| {
-        let mut sketch = Sketch::new();
-        let [outer, inner, probe] = [(); 3].map(|()| sketch.stage(many(2, 3, 10)));
-        let outer = sketch.edge(outer, EdgeKind::Gather, 1);
-        let inner = sketch.edge(inner, EdgeKind::Gather, 1);
-        let probe = sketch.edge(probe, EdgeKind::Shuffle, 2);
-        let joined = sketch.stage(self_joined(
-            outer,
-            self_joined(inner, probe, PartitionMode::CollectLeft),
-            PartitionMode::CollectLeft,
-        ));
-        let rows = sketch.edge(joined, EdgeKind::Gather, 1);
-        let root = sketch.stage(rows);
-        let job = submit(sketch.finish(root), engine, TaskContext::default());
-        assert_eq!(job.collect().await.unwrap().len(), 60);
-        let all = job.ended().await;
-        let at = |what: What| all.iter().position(|other| *other == what).unwrap();
-        let [outer, inner, probe] = [0, 1, 2].map(StageId::new);
-        let started = [outer, inner, probe].map(|stage| at(What::StageStarted(stage)));
-        assert!(started.is_sorted(), "{started:?}");
-        // A reader that has all rows may close before the last task has said that it is done.
-        let ends = |what: &What, stage| matches!(what, What::StageEnded(ended, _) if *ended == stage);
-        let ended = [outer, inner].map(|stage| all.iter().position(|what| ends(what, stage)).unwrap());
-        assert!(ended.iter().all(|ended| *ended < started[2]), "{all:?}");
-    });
-}
-
-#[test]
 fn partitions_of_results_are_read_each_by_itself() {
     on_each_engine(async |engine| {
         let mut sketch = Sketch::new();
@@ -582,4 +553,5 @@ fn a_spread_is_of_the_values_in_order() {
     assert_eq!(Spread::<u64>::of([].into_iter()), None);
 }
 
+mod build_sides;
 mod kept;
