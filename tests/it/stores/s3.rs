@@ -108,7 +108,8 @@ fn each_key_is_read_with_the_secret_that_is_for_it() {
     let server = Server::start(move |asked, _| s3(asked, &files));
     let of = |name: &str, scope: &str| {
         let id = format!("AKID{name}");
-        let settings = [("key_id", id.as_str()), ("secret", "planted-for-a-scope"), ("endpoint", &server.url())];
+        let settings =
+            [("key_id", id.as_str()), ("secret", "planted-for-a-scope"), ("endpoint", &server.url())];
         let mut made = secret(Kind::S3, &settings);
         made.name = name.into();
         made.scope = Some(scope.into());
