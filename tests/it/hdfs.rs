@@ -19,7 +19,7 @@ use query::store::{Kind, Secret};
 
 use crate::engine::{self, Way};
 use crate::remote_tables::{put_in_hdfs, rows};
-use crate::servers::Hdfs;
+use crate::servers::{DATANODES, Hdfs};
 
 /// More than the blocks' size of 8 MiB, several times.
 const ROWS: u64 = 6_000_000;
@@ -95,8 +95,15 @@ fn files_are_read_as_the_user_of_the_environment() {
         let settings = BTreeMap::from([("user".to_string(), "ann".to_string())]);
         let secret = Secret { name: "hdfs".into(), kind: Kind::Hdfs, scope: None, settings };
         session.stores().secrets().insert(secret);
-        let error = rows(&session, &sql).await.unwrap_err().to_string();
-        assert!(error.contains("HADOOP_USER_NAME"), "{error}");
+        let found = rows(&session, &sql).await.unwrap();
+        let expected = [[Some("10".to_string()), Some("45".to_string())]];
+        assert_eq!(found, expected);
+        // And as the user of the URL, without any secret.
+        let session = local().await;
+        let of = |user: &str| query_of(&url.replacen("hdfs://", &format!("hdfs://{user}@"), 1));
+        assert_eq!(rows(&session, &of("ann")).await.unwrap(), expected);
+        let error = rows(&session, &of("bob")).await.unwrap_err().to_string();
+        assert!(error.contains("permission denied"), "{error}");
     });
 }
 
@@ -152,6 +159,37 @@ fn datanodes_that_all_go_away_during_a_read_are_one_error() {
         assert!(error.contains("all-killed/a.csv") && error.contains("DataNode"), "{error}");
         trouble.start_datanodes();
         assert_eq!(sum_with(&sql, || {}).await.unwrap(), ROWS * (ROWS - 1) / 2);
+    });
+}
+
+#[test]
+fn a_damaged_copy_is_left_for_the_other_one() {
+    let hdfs = Hdfs::get();
+    let trouble = hdfs.trouble();
+    engine::runtime().block_on(async {
+        // Whichever copy is asked first: one of the two files has that one damaged.
+        for datanode in 0..DATANODES {
+            let path = format!("/damaged-{datanode}/a.csv");
+            put_numbers(&path, ROWS).await;
+            trouble.spoil(datanode, &path);
+            let sql = format!("SELECT n FROM '{}{path}'", hdfs.url());
+            assert_eq!(sum_with(&sql, || {}).await.unwrap(), ROWS * (ROWS - 1) / 2);
+        }
+    });
+}
+
+#[test]
+fn copies_that_are_all_damaged_are_one_error() {
+    let hdfs = Hdfs::get();
+    let trouble = hdfs.trouble();
+    engine::runtime().block_on(async {
+        put_numbers("/all-damaged/a.csv", ROWS).await;
+        for datanode in 0..DATANODES {
+            trouble.spoil(datanode, "/all-damaged/a.csv");
+        }
+        let sql = format!("SELECT n FROM '{}/all-damaged/a.csv'", hdfs.url());
+        let error = sum_with(&sql, || {}).await.unwrap_err().to_string();
+        assert!(error.contains("all-damaged/a.csv") && error.contains("DataNode"), "{error}");
     });
 }
 

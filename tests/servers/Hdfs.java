@@ -4,6 +4,7 @@ import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.InputStreamReader;
 import java.io.PrintStream;
+import java.io.RandomAccessFile;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -13,8 +14,10 @@ import java.util.Deque;
 import java.util.stream.Stream;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.hadoop.hdfs.DFSConfigKeys;
+import org.apache.hadoop.hdfs.DFSTestUtil;
 import org.apache.hadoop.hdfs.MiniDFSCluster;
 import org.apache.hadoop.hdfs.MiniDFSNNTopology;
+import org.apache.hadoop.hdfs.protocol.ExtendedBlock;
 
 /**
  * HDFS for the tests: an active and a standby NameNode, and DataNodes, on loopback ports, in this process.
@@ -28,6 +31,7 @@ import org.apache.hadoop.hdfs.MiniDFSNNTopology;
  *   <li>{@code start}: the DataNodes that went away come back, on the same ports
  *   <li>{@code failover}: the standby NameNode becomes the active one, and the other way round
  *   <li>{@code heal}: all DataNodes are there, and the NameNode is active that was at the start
+ *   <li>{@code spoil N PATH}: a byte in the middle of the DataNode's copy of the file's first block changes
  * </ul>
  *
  * It ends when standard input does, so that it never outlives the test, and takes the folder with it.
@@ -115,6 +119,7 @@ public final class Hdfs {
           failOver();
         }
       }
+      case "spoil" -> spoil(Integer.parseInt(words[1]), new org.apache.hadoop.fs.Path(words[2]));
       default -> throw new IOException("unknown command");
     }
   }
@@ -134,5 +139,16 @@ public final class Hdfs {
     active = 1 - active;
     cluster.transitionToActive(active);
     cluster.waitActive(active);
+  }
+
+  private void spoil(int datanode, org.apache.hadoop.fs.Path file) throws IOException {
+    ExtendedBlock block = DFSTestUtil.getFirstBlock(cluster.getFileSystem(active), file);
+    try (RandomAccessFile copy = new RandomAccessFile(cluster.getBlockFile(datanode, block), "rw")) {
+      long middle = copy.length() / 2;
+      copy.seek(middle);
+      int value = copy.read();
+      copy.seek(middle);
+      copy.write(value ^ 0xff);
+    }
   }
 }

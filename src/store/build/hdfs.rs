@@ -1,8 +1,9 @@
 //! HDFS, spoken natively: no JVM, no Hadoop on this machine.
 //!
 //! Name services, their NameNodes and whether Kerberos is asked for are read from the settings in `HADOOP_CONF_DIR` (or
-//! `HADOOP_HOME/etc/hadoop`): `core-site.xml` and `hdfs-site.xml`. Without Kerberos the user is that of
-//! `HADOOP_USER_NAME`, or whoever runs this process. With it, the ticket is in the machine's usual place (`kinit`).
+//! `HADOOP_HOME/etc/hadoop`): `core-site.xml` and `hdfs-site.xml`. Without Kerberos the user is the secret's, the URL's,
+//! that of `HADOOP_USER_NAME`, or whoever runs this process. With it, the ticket is in the machine's usual place
+//! (`kinit`).
 
 mod files;
 mod upload;
@@ -34,11 +35,13 @@ pub(super) async fn open(
     let runtime = io::handle().map_err(|error| StoreError::new(&root, error.to_string()))?;
     let user = secret.and_then(|secret| secret.get("user"));
     let user = user.or(Some(url.username()).filter(|user| !user.is_empty()));
-    if user.is_some() {
-        let trouble = "the client of HDFS takes its user from HADOOP_USER_NAME only";
-        return Err(StoreError::new(&root, trouble).into());
-    }
-    let client = |root: &str| ClientBuilder::new().with_url(root).with_io_runtime(runtime.clone()).build();
+    let client = |root: &str| {
+        let builder = ClientBuilder::new().with_url(root).with_io_runtime(runtime.clone());
+        match user {
+            Some(user) => builder.with_user(user).build(),
+            None => builder.build(),
+        }
+    };
     let client = match client(&root) {
         // It has no word of its own for a name service that the settings do not know.
         Err(HdfsError::InvalidArgument(_)) if url.port().is_none() => client(&format!("{root}:{PORT}")),

@@ -92,6 +92,11 @@ impl Trouble<'_> {
         self.server.command("start");
     }
 
+    /// Changes a byte in the middle of a DataNode's copy of a file's first block.
+    pub(crate) fn spoil(&self, datanode: usize, path: &str) {
+        self.server.command(&format!("spoil {datanode} {path}"));
+    }
+
     /// Makes the standby NameNode the active one, and the other way round.
     pub(crate) fn fail_over(&self) {
         self.server.command("failover");

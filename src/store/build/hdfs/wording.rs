@@ -74,7 +74,7 @@ impl Wording {
                         without_ticket(path, told("the NameNode wants Kerberos".into()))
                     }
                     Exception::Denied => {
-                        let help = "the user is HADOOP_USER_NAME, or who runs this process";
+                        let help = "the user is a secret's user, HADOOP_USER_NAME, or who runs this process";
                         Error::PermissionDenied { path, source: told(said).with_help(help).into() }
                     }
                     Exception::NotFound => Error::NotFound { path, source: Box::new(error) },
