@@ -10,6 +10,9 @@
 //! broadcast    b * BUILD                   one task, while the others wait
 //! partitioned (b * BUILD + b + p) / n      all of them
 //! ```
+//!
+//! A join that gives many rows for one of the probe side spends its time on these, in jumps from one row of the build
+//! side to the next. What a shuffle costs is little then, and jumps in one `n`-th of the table stay in a core's cache.
 
 use std::sync::Arc;
 
@@ -28,6 +31,8 @@ use crate::config::{Applied, EngineKind, QueryOptions};
 const BUILD: f64 = 2.0;
 /// A build side that one task makes is kept below this: an estimate may be far too low.
 const BUILD_ROWS_MAX: f64 = 8e6;
+/// Rows for each row of the probe side from which on a join is left to its partitions.
+const MULTIPLIED_MIN: f64 = 4.0;
 
 /// Broadcasts the build sides of partitioned hash joins where that is estimated to be faster.
 ///
@@ -69,7 +74,7 @@ impl PhysicalOptimizerRule for BroadcastJoins {
         // More partitions than threads share the threads.
         let at_once = config.execution.target_partitions.min(options.threads.get());
         let plan = plan.transform_up(|node| match node.downcast_ref::<HashJoinExec>() {
-            Some(join) if is_shuffled(join) && (is_always || pays(join, at_once)?) => {
+            Some(join) if is_shuffled(join) && (is_always || pays(&node, join, at_once)?) => {
                 let join = join.builder().with_partition_mode(PartitionMode::CollectLeft).build()?;
                 Ok(Transformed::yes(Arc::new(join) as Arc<dyn ExecutionPlan>))
             }
@@ -97,11 +102,13 @@ fn is_shuffled(join: &HashJoinExec) -> bool {
     is_partitioned && gives_probe_rows
 }
 
-fn pays(join: &HashJoinExec, at_once: usize) -> Result<bool> {
-    Ok(match (rows(join.left())?, rows(join.right())?) {
-        (Some(build), Some(probe)) => is_cheaper(build, probe, at_once),
-        (None, _) | (_, None) => false,
-    })
+fn pays(node: &Arc<dyn ExecutionPlan>, join: &HashJoinExec, at_once: usize) -> Result<bool> {
+    let (Some(build), Some(probe)) = (rows(join.left())?, rows(join.right())?) else { return Ok(false) };
+    Ok(is_cheaper(build, probe, at_once) && !rows(node)?.is_some_and(|given| multiplies(probe, given)))
+}
+
+fn multiplies(probe: f64, given: f64) -> bool {
+    given >= probe * MULTIPLIED_MIN
 }
 
 #[expect(clippy::cast_precision_loss, reason = "an estimate")]
@@ -132,6 +139,12 @@ mod tests {
     #[test]
     fn a_side_that_is_larger_than_the_other_is_shuffled() {
         assert!(!is_cheaper(2e6, 1e6, 2));
+    }
+
+    #[test]
+    fn a_join_that_gives_many_rows_for_one_multiplies() {
+        assert!(!multiplies(1e6, 1e6));
+        assert!(multiplies(1e6, 34e6));
     }
 
     #[test]
