@@ -145,6 +145,8 @@ pub struct QueryOptions {
     pub shared_stages: Applied,
     /// Whether the build side of a join is read by all partitions where that costs less than a shuffle.
     pub broadcast_joins: Applied,
+    /// Whether scans of Parquet files are cut into more pieces than there are partitions.
+    pub scan_pieces: bool,
     /// When the command line shows how far a statement is.
     pub progress: ProgressChoice,
     /// How much a query may read of files.
@@ -161,6 +163,7 @@ impl Default for QueryOptions {
             seed: 0,
             shared_stages: Applied::On,
             broadcast_joins: Applied::On,
+            scan_pieces: true,
             progress: ProgressChoice::Auto,
             max_scan: ScanLimit::default(),
         }
@@ -193,6 +196,7 @@ impl ExtensionOptions for QueryOptions {
             "seed" => self.seed = parsed(key, value)?,
             "optimizer.shared_stages" => self.shared_stages = value.parse()?,
             "optimizer.broadcast_joins" => self.broadcast_joins = value.parse()?,
+            "optimizer.scan_pieces" => self.scan_pieces = parsed(key, value)?,
             "progress" => self.progress = value.parse()?,
             "execution.max_scan" => self.max_scan = value.parse()?,
             _ => return Err(config_datafusion_err!("there is no setting '{}.{key}'", Self::PREFIX)),
@@ -231,6 +235,12 @@ impl ExtensionOptions for QueryOptions {
                 self.broadcast_joins.to_string(),
                 "whether all partitions read the build side of a join instead of both sides being shuffled: true (where \
                  it costs less), false, or always (for tests)",
+            ),
+            entry(
+                "optimizer.scan_pieces",
+                self.scan_pieces.to_string(),
+                "whether scans of Parquet files are cut into more pieces than there are partitions, which take them from \
+                 one queue",
             ),
             entry(
                 "progress",

@@ -32,6 +32,7 @@ use datafusion::catalog::{CatalogProviderList, DynamicFileCatalog, UrlTableFacto
 use datafusion::common::TableReference;
 use datafusion::common::format::ExplainFormat;
 use datafusion::error::DataFusionError;
+use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
 use datafusion::logical_expr::{DdlStatement, LogicalPlan, WriteOp};
 use datafusion::optimizer::Optimizer;
@@ -56,6 +57,7 @@ use crate::plan::correlated::ExactSubqueries;
 use crate::plan::join_filter::NullableJoinFilters;
 use crate::plan::limits::with_offsets_first;
 use crate::plan::order::LastingOrder;
+use crate::plan::pieces::with_scan_pieces;
 use crate::plan::pushdown::with_exact_pushdown;
 use crate::plan::shared::{FindShared, ShownOnce};
 use crate::plan::statistics::with_exact_statistics;
@@ -129,9 +131,11 @@ impl Session {
         let project = project.map(|root| Arc::new(Project::new(root, &files, &resources, &stores)));
         project.iter().for_each(|project| config.set_extension(Arc::clone(project)));
 
+        let runtime = limits::runtime(&resources, &stores)?;
+        let footers = runtime.cache_manager.get_file_metadata_cache();
         let mut state = SessionStateBuilder::new()
             .with_config(config)
-            .with_runtime_env(limits::runtime(&resources, &stores)?)
+            .with_runtime_env(runtime)
             .with_default_features()
             .with_query_planner(Arc::new(engine::JobPlanner))
             .with_analyzer_rule(Arc::new(ThreeValued))
@@ -143,7 +147,7 @@ impl Session {
             // After all that change plans: from here on, repeats may become different.
             .with_analyzer_rule(Arc::new(FindShared))
             .with_optimizer_rules(with_checked_rules(Optimizer::new().rules))
-            .with_physical_optimizer_rules(physical_rules())
+            .with_physical_optimizer_rules(physical_rules(footers))
             .with_physical_optimizer_rule(Arc::new(LastingOrder))
             .with_physical_optimizer_rule(Arc::new(NullableJoinFilters))
             // After all that must not see into shared subplans.
@@ -376,9 +380,10 @@ impl Session {
 }
 
 /// The stock rules for physical plans, with ours among them.
-fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+fn physical_rules(footers: Arc<FileMetadataCache>) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let rules = with_exact_pushdown(with_exact_statistics(PhysicalOptimizer::new().rules));
-    with_guarded_logic(with_offsets_first(with_broadcast_joins(rules)))
+    let rules = with_scan_pieces(with_broadcast_joins(rules), footers);
+    with_guarded_logic(with_offsets_first(rules))
 }
 
 /// Why a plan was not carried out.

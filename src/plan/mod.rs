@@ -7,6 +7,7 @@ pub mod limits;
 pub mod lower;
 pub mod join_filter;
 pub mod order;
+pub mod pieces;
 pub mod pushdown;
 pub mod shared;
 pub mod statistics;

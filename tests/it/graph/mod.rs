@@ -5,6 +5,7 @@ mod filters;
 mod hang;
 mod limit;
 mod lower;
+mod pieces;
 mod repeats;
 mod seen;
 mod shared;
