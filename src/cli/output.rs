@@ -57,7 +57,7 @@ enum Place {
     /// It is renamed.
     Staged(Staging),
     /// It is put into a store.
-    Spooled { session: Arc<Session>, spool: Spool, url: String },
+    Spooled(Spool),
 }
 
 impl Output {
@@ -190,9 +190,9 @@ impl Target {
             return Err(Error::usage_help(message, "name another one with .output URL"));
         }
         if let Some(url) = url {
-            let spool = session.spool()?;
+            let spool = session.spool(url)?;
             let file = File::options().write(true).truncate(true).open(spool.path()).map_err(failed)?;
-            return Ok((file, Place::Spooled { session: Arc::clone(session), spool, url: url.to_string() }));
+            return Ok((file, Place::Spooled(spool)));
         }
         if self.results > 0 && (format.is_binary() || format == Format::Json) {
             let message = format!("'{}' has a result, and {format} takes one", path.display());
@@ -216,9 +216,9 @@ impl Results {
         self.writer.finish()?;
         match self.place {
             Place::There => Ok(()),
-            Place::Staged(_) | Place::Spooled { .. } if self.stop.is_set() => Err(Error::BrokenPipe),
+            Place::Staged(_) | Place::Spooled(_) if self.stop.is_set() => Err(Error::BrokenPipe),
             Place::Staged(staging) => staging.commit(),
-            Place::Spooled { session, spool, url } => session.upload(spool.path(), &url).await,
+            Place::Spooled(spool) => spool.upload().await,
         }
     }
 }

@@ -40,11 +40,15 @@ pub(super) fn main(args: Args, fit_allocator: fn(usize), reporter: Reporter) -> 
                 reporter.silence();
             };
             let ended = supervisor.block_on(supervise(work, &mut signals, &stop, say, cleanup_time_max));
+            let is_gone = !matches!(ended, Ended::Stopped { is_gone: false, .. });
             let code = match ended {
                 Ended::Done(code) => code,
                 Ended::Panicked(error) => reporter.fail(&error),
                 Ended::Stopped { signal, is_gone: _ } => signal.error().exit_code(),
             };
+            if is_gone {
+                supervise::clear_up();
+            }
             let closed = book.map_or(Ok(()), |book| book.close(code));
             workers.shutdown_background();
             // Tasks that have not ended yet cannot make files any more.

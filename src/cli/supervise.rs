@@ -186,6 +186,15 @@ pub(super) fn cleanup_time_max() -> Duration {
     if staging::is_open() { Duration::from_secs(10) } else { Duration::from_millis(500) }
 }
 
+/// Waits for what work that was stopped, or ran out of time, has still to take away: files that are half written,
+/// uploads that were begun.
+pub(super) fn clear_up() {
+    let begun = Instant::now();
+    while staging::is_open() && begun.elapsed() < cleanup_time_max() {
+        thread::sleep(POLL);
+    }
+}
+
 /// The threads that plan queries and write what they give; those of the engine `stock` run on them as well. All cores
 /// unless said otherwise.
 pub(super) fn workers(threads: Option<NonZeroUsize>) -> Result<Runtime> {

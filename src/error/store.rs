@@ -63,6 +63,12 @@ impl StoreError {
         self
     }
 
+    /// The same error without its cause, for another who waits.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self { help: self.help.clone(), ..Self::of(self.action, &self.url, &self.trouble) }
+    }
+
     /// Adds the cause.
     #[must_use]
     pub fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {

@@ -21,7 +21,7 @@ use url::Url;
 use crate::error::{Error, Result};
 use crate::scratch::{self, Folder};
 pub use named::TsvNames;
-pub use remote::RemoteStaging;
+pub use remote::{Failure, RemoteStaging};
 use store::{Closing, StagedStore};
 
 const MARK: &str = ".query-staging-";

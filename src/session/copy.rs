@@ -183,6 +183,12 @@ impl Drop for Registered {
     }
 }
 
+/// Whether the engine has names for folders of values of a type. Of the others, times among them, we give it the text.
+fn is_named(kind: &DataType) -> bool {
+    kind.is_integer()
+        || matches!(kind, DataType::Utf8 | DataType::Utf8View | DataType::Boolean | DataType::Date32)
+}
+
 /// The engine writes a NULL partition key as the type's zero, among the real ones: name it instead.
 fn nulls_named(copy: &CopyTo) -> Result<Arc<LogicalPlan>, Failure> {
     let schema = copy.input.schema();
@@ -191,14 +197,14 @@ fn nulls_named(copy: &CopyTo) -> Result<Arc<LogicalPlan>, Failure> {
     for (qualifier, field) in schema.iter() {
         let column = Column::new(qualifier.cloned(), field.name());
         let is_key = copy.partition_by.contains(field.name());
-        columns.push(match is_key && schema.nullable(&column)? {
+        let key = Expr::Column(column.clone());
+        columns.push(match is_key && (schema.nullable(&column)? || !is_named(field.data_type())) {
             true => {
                 changed = true;
-                let key = Expr::Column(column.clone());
                 let text = cast(key.clone(), DataType::Utf8);
                 when(key.is_null(), lit(NULL_PARTITION)).otherwise(text)?.alias(field.name())
             }
-            false => Expr::Column(column),
+            false => key,
         });
     }
     if !changed {

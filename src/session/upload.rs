@@ -16,42 +16,43 @@ use crate::error::{Error, FileError, Result};
 const PART_BYTES: usize = 8 << 20;
 const PARTS_AT_ONCE: usize = 4;
 
-/// A temporary file of the session; it goes with the value.
+/// A result on its way to a store: a temporary file of the session, which goes with the value.
 pub struct Spool {
     path: PathBuf,
+    target: copy::Target,
     _file: Arc<dyn SpillFile>,
 }
 
 impl Spool {
-    /// Where it is.
+    /// Where the file is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Puts the file into the store, whole or not at all.
+    ///
+    /// # Errors
+    /// A store that fails, a file that cannot be read.
+    pub async fn upload(self) -> Result<()> {
+        let sent = send(&self.path, &self.target).await;
+        Ok(self.target.end(sent).await?)
     }
 }
 
 impl Session {
-    /// A temporary file, which counts as those of queries do.
+    /// A temporary file, which counts as those of queries do, for an object in a store. Nothing is asked of that yet.
     ///
     /// # Errors
-    /// No room for temporary files.
-    pub fn spool(&self) -> Result<Spool> {
-        let file = self.context.runtime_env().disk_manager.create_tmp_file("a result on its way")?;
-        let path = file.path().map(Path::to_path_buf);
-        let path = path.ok_or_else(|| DataFusionError::Internal("a temporary file without a path".into()))?;
-        Ok(Spool { path, _file: file })
-    }
-
-    /// Puts a local file into a store, whole or not at all.
-    ///
-    /// # Errors
-    /// A URL that cannot be written to, a store that fails, a file that cannot be read.
-    pub async fn upload(&self, file: &Path, url: &str) -> Result<()> {
+    /// A URL that cannot be written to, no room for temporary files.
+    pub fn spool(&self, url: &str) -> Result<Spool> {
         let target = copy::Target::of(&self.context, url)?;
         if target.is_folder() {
             return Err(Error::usage(format!("'{url}' is a folder: a result is one object")));
         }
-        let sent = send(file, &target).await;
-        Ok(target.end(sent).await?)
+        let file = self.context.runtime_env().disk_manager.create_tmp_file("a result on its way")?;
+        let path = file.path().map(Path::to_path_buf);
+        let path = path.ok_or_else(|| DataFusionError::Internal("a temporary file without a path".into()))?;
+        Ok(Spool { path, target, _file: file })
     }
 }
 

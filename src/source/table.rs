@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::{Result, ScalarValue, plan_err, project_schema};
+use datafusion::common::{DataFusionError, Result, ScalarValue, plan_err, project_schema};
 use datafusion::datasource::listing::helpers::expr_applicable_for_cols;
 use datafusion::datasource::listing::{ListingTableUrl, PartitionedFile};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, FileSource};
@@ -31,7 +31,7 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use url::Url;
 
 use super::by_name::ByName;
-use super::find::{DataFile, Found, Object, find, local_path};
+use super::find::{DataFile, Found, Object, find, is_pattern, local_path};
 use super::format::Format;
 use super::guard::{FileName, Guarded, inspected};
 use super::look::Look;
@@ -198,7 +198,9 @@ impl FileTable {
         let mut is_part = false;
         for location in locations {
             let found = match find(state, location, wanted).await {
-                Err(_) if self.definition.may_be_empty && is_empty_folder(location) => Found::default(),
+                Err(error) if self.definition.may_be_empty && is_empty_folder(location, &error) => {
+                    Found::default()
+                }
                 found => found?,
             };
             is_part |= found.is_part;
@@ -455,8 +457,12 @@ impl FileTable {
 }
 
 /// Whether a location is a folder that has no files yet, or one that is yet to be made.
-fn is_empty_folder(location: &str) -> bool {
-    local_path(location).is_some_and(|path| path.is_dir() || (!path.exists() && location.ends_with('/')))
+fn is_empty_folder(location: &str, error: &DataFusionError) -> bool {
+    match local_path(location) {
+        Some(path) => path.is_dir() || (!path.exists() && location.ends_with('/')),
+        // A store that fails has another error; one that answers has nothing there.
+        None => matches!(error, DataFusionError::Plan(_)) && location.ends_with('/') && !is_pattern(location),
+    }
 }
 
 fn filename_field() -> FieldRef {

@@ -23,6 +23,8 @@ pub struct Patience {
     pub pause_first: Duration,
     /// The longest pause.
     pub pause_max: Duration,
+    /// What is sent may take its time: so many bytes are awaited a second.
+    pub sent_bytes_per_second: u64,
 }
 
 /// Waits are at most this many times the usual.
@@ -39,6 +41,7 @@ impl Default for Patience {
             attempts_max_unknown: 4,
             pause_first: Duration::from_millis(50),
             pause_max: Duration::from_secs(5),
+            sent_bytes_per_second: 512 << 10,
         }
     }
 }

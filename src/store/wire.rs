@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -26,8 +27,6 @@ use super::trouble::{Answer, Trouble, What, region};
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// Of an answer that is no success, this much is read.
 const REFUSAL_BYTES_MAX: usize = 64 << 10;
-/// What is sent may take its time: so many bytes are awaited a second.
-const SENT_BYTES_PER_SECOND: u64 = 512 << 10;
 
 /// Requests to one store that are under way at once.
 const AT_ONCE_MAX: usize = 256;
@@ -43,12 +42,15 @@ pub(super) struct Line {
     /// Taken by requests until their answers are here: each is a connection, and there are only so many files that a
     /// process may have open. Bodies that are read piece by piece have none, for their readers may wait for each other.
     pub(super) slots: Semaphore,
+    /// Uploads that the server may have begun although nobody heard of it.
+    pub(super) lost_begins: AtomicU64,
 }
 
 impl Line {
     pub(super) fn new(counts: Arc<Counts>, patience: Patience, temp_dir: PathBuf) -> Arc<Self> {
         let slots = Semaphore::new(AT_ONCE_MAX);
-        Arc::new(Self { counts, usual: Usual::default(), patience, temp_dir, slots })
+        let (usual, lost_begins) = (Usual::default(), AtomicU64::new(0));
+        Arc::new(Self { counts, usual, patience, temp_dir, slots, lost_begins })
     }
 
     /// How often to ask before giving up.
@@ -102,6 +104,9 @@ impl HttpService for Patiently {
                 Ok(response) => return Ok(response),
                 Err(what) => what,
             };
+            if begins_upload(&request) && what.is_passing() && what.is_ambiguous() {
+                self.line.lost_begins.fetch_add(1, Ordering::SeqCst);
+            }
             let again = what.is_passing() && !(is_conditional(&request) && what.is_ambiguous());
             if !again || attempts >= self.line.attempts_max() {
                 // Whatever it is, it is not to be tried by anybody above.
@@ -130,7 +135,8 @@ impl Patiently {
         attempt: u32,
     ) -> Result<HttpResponse, What> {
         let wait = self.line.usual.wait(&self.line.patience, attempt);
-        let sending = Duration::from_secs(request.body().content_length() as u64 / SENT_BYTES_PER_SECOND);
+        let rate = self.line.patience.sent_bytes_per_second.max(1);
+        let sending = Duration::from_secs(request.body().content_length() as u64 / rate);
         let begun = Instant::now();
         let response = match timeout(wait + sending, self.inner.execute(request)).await {
             Err(_) => return Err(What::Silent(wait + sending)),
@@ -171,8 +177,7 @@ fn purpose(request: &HttpRequest) -> Request {
     if let Some(purpose) = request.extensions().get() {
         return *purpose;
     }
-    let query = request.uri().query().unwrap_or_default();
-    let has = |name: &str| query.split('&').any(|part| part.split('=').next() == Some(name));
+    let has = |name: &str| asks_for(request, name);
     match request.method().as_str() {
         "HEAD" => Request::Head,
         "GET" if has("list-type") || (has("comp") && has("restype")) => Request::List,
@@ -180,6 +185,17 @@ fn purpose(request: &HttpRequest) -> Request {
         "PUT" => Request::Put,
         _ => Request::Other,
     }
+}
+
+/// Whether a parameter is in the query.
+fn asks_for(request: &HttpRequest, name: &str) -> bool {
+    let query = request.uri().query().unwrap_or_default();
+    query.split('&').any(|part| part.split('=').next() == Some(name))
+}
+
+/// Whether each answer to the request stands for another upload.
+fn begins_upload(request: &HttpRequest) -> bool {
+    request.method().as_str() == "POST" && asks_for(request, "uploads")
 }
 
 /// Whether the answer depends on what is there, so that a repeated request may meet its own doing.

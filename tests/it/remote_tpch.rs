@@ -9,7 +9,7 @@ use crate::remote_tables::{self as remote, Form, add_tables, let_in, rows};
 use crate::servers::{Hdfs, Http, Ranges, S3};
 use crate::tpch;
 
-const QUERIES: std::ops::RangeInclusive<usize> = 1..=22;
+pub(crate) const QUERIES: std::ops::RangeInclusive<usize> = 1..=22;
 /// Relative difference of floats that comes from summing in another order.
 const FLOAT_TOLERANCE: f64 = 1e-9;
 
@@ -18,7 +18,7 @@ fn sql(query: usize) -> String {
 }
 
 /// Parquet is compared with the answers of another engine; CSV, whose types are guessed, with local CSV files.
-async fn compare(session: &Session, form: Form, queries: impl IntoIterator<Item = usize>) {
+pub(crate) async fn compare(session: &Session, form: Form, queries: impl IntoIterator<Item = usize>) {
     let local = Way::local(2).session().await.unwrap();
     add_tables(&local, tables_path(), form, true).await;
     let mut wrong = Vec::new();

@@ -7,6 +7,7 @@ takes commands on standard input and answers each with `done`:
     bucket NAME                is made
     fill BUCKET PREFIX COUNT   objects PREFIX00000.csv and so on, a line `n` and a line with the object's number
     uploads BUCKET             the answer is how many uploads were begun and neither completed nor aborted
+    parts BUCKET               the answer is how many parts these have
 
 It ends when standard input does, so that it never outlives the test.
 """
@@ -69,7 +70,11 @@ def uploads(bucket):
     return len(backend().get_bucket(bucket).multiparts)
 
 
-COMMANDS = {"bucket": bucket, "fill": fill, "uploads": uploads}
+def parts(bucket):
+    return sum(len(upload.parts) for upload in backend().get_bucket(bucket).multiparts.values())
+
+
+COMMANDS = {"bucket": bucket, "fill": fill, "uploads": uploads, "parts": parts}
 
 
 def main():

@@ -35,11 +35,10 @@ use super::progress::{self, Progress, Typed};
 use super::record::Book;
 use super::report::Reporter;
 use super::run::print;
-use super::supervise::{self, Ended, Signal, Signals, Stop, cleanup_time_max, supervise};
+use super::supervise::{self, Ended, Signal, Signals, Stop, supervise};
 use crate::config::ColorChoice;
 use crate::error::{Error, Result};
 use crate::frontend::sql::RawStatement;
-use crate::output::staging;
 use crate::session::Session;
 
 const PROMPT: &str = "query> ";
@@ -213,10 +212,7 @@ impl Shell {
 
     /// Waits for what stopped queries have still to take away.
     fn leave(&mut self) {
-        let left = Instant::now();
-        while staging::is_open() && left.elapsed() < cleanup_time_max() {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        supervise::clear_up();
         if let Some(workers) = self.workers.take() {
             workers.shutdown_background();
         }

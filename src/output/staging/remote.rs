@@ -7,9 +7,10 @@
 //! ```
 
 mod deferred;
+mod failure;
 mod moved;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -17,18 +18,24 @@ use futures::stream::{self, StreamExt};
 use object_store::path::Path;
 use object_store::{Error, MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload, Result, UploadPart};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::Open;
 use crate::store::io;
 use deferred::{Deferred, Uploads};
+pub use failure::Failure;
 use moved::{Moved, Moves};
 
 /// How many objects are ended, aborted or removed at the same time.
 const CONCURRENCY: usize = 8;
-/// How long what is on its way is waited for when a write is given up, and how long taking it back may take.
+/// How long what is on its way is waited for when a write is given up.
 const SETTLING_TIME_MAX: Duration = Duration::from_secs(3);
+/// How long taking it back may take when the process is about to end, and when it goes on.
 const REMOVAL_TIME_MAX: Duration = Duration::from_secs(6);
+const CALM_REMOVAL_TIME_MAX: Duration = Duration::from_secs(60);
+/// How often something is taken back if the store refuses that: credentials may be fetched anew in between.
+const REMOVALS_MAX: u32 = 12;
+const REMOVAL_PAUSE: Duration = Duration::from_millis(100);
 
 /// An upload that was begun; taken out by whoever ends or aborts it.
 type Shared = Arc<Mutex<Option<Box<dyn MultipartUpload>>>>;
@@ -71,6 +78,14 @@ impl RemoteStaging {
         Self { ending: Some(ending), open: Some(Open::count()) }
     }
 
+    /// What went wrong first, if anything did.
+    pub fn failure(&self) -> Option<Failure> {
+        match self.ending.as_ref()? {
+            Ending::Deferred(uploads) => uploads.failure(),
+            Ending::Moved(moves) => moves.failure(),
+        }
+    }
+
     /// What to write to, by the keys that the objects will have.
     pub fn store(&self) -> Option<Arc<dyn ObjectStore>> {
         self.ending.as_ref().map(|ending| match ending {
@@ -83,7 +98,7 @@ impl RemoteStaging {
     ///
     /// # Errors
     /// An object that could not be ended: those that were are removed again, and the rest is given up.
-    pub async fn commit(mut self) -> Result<()> {
+    pub async fn commit(mut self) -> Result<(), Failure> {
         let (Some(ending), open) = (self.ending.take(), self.open.take()) else { return Ok(()) };
         let work = async move {
             let done = match ending {
@@ -93,22 +108,22 @@ impl RemoteStaging {
             drop(open);
             done
         };
-        io::detach(work).map_err(failed)?.await.map_err(failed)?
+        followed(work).await.map_err(|error| Failure::of(&error))
     }
 
     /// Takes back what was written, and waits until that is done, but not for ever.
     pub async fn abandon(mut self) {
-        if let Some(Ok(work)) = self.give_up() {
+        if let Some(Ok(work)) = self.give_up(CALM_REMOVAL_TIME_MAX) {
             drop(work.await);
         }
     }
 
-    fn give_up(&mut self) -> Option<std::io::Result<tokio::task::JoinHandle<()>>> {
+    fn give_up(&mut self, time_max: Duration) -> Option<std::io::Result<tokio::task::JoinHandle<()>>> {
         let (ending, open) = (self.ending.take()?, self.open.take());
         Some(io::detach(async move {
             match ending {
-                Ending::Deferred(uploads) => uploads.give_up().await,
-                Ending::Moved(moves) => moves.give_up().await,
+                Ending::Deferred(uploads) => uploads.give_up(time_max).await,
+                Ending::Moved(moves) => moves.give_up(time_max).await,
             }
             drop(open);
         }))
@@ -117,15 +132,16 @@ impl RemoteStaging {
 
 impl Drop for RemoteStaging {
     fn drop(&mut self) {
-        drop(self.give_up());
+        drop(self.give_up(REMOVAL_TIME_MAX));
     }
 }
 
 /// Who is at work in a store, and whether anybody may still begin. Clones are the same gate.
 #[derive(Debug, Clone)]
 struct Gate {
-    /// How many requests are on their way; `None` when no more may begin.
     state: watch::Sender<Passes>,
+    /// What went wrong first.
+    failure: Arc<OnceLock<Failure>>,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -147,7 +163,7 @@ impl Drop for Pass {
 
 impl Gate {
     fn new() -> Self {
-        Self { state: watch::Sender::new(Passes::default()) }
+        Self { state: watch::Sender::new(Passes::default()), failure: Arc::default() }
     }
 
     /// Leave to begin something.
@@ -163,6 +179,20 @@ impl Gate {
             true => Ok(Pass(self.state.clone())),
             false => Err(stopped()),
         }
+    }
+
+    /// Takes note of a failure that nobody asked for.
+    fn noted<T>(&self, done: Result<T>) -> Result<T> {
+        if let Err(error) = &done
+            && !self.state.borrow().is_over
+        {
+            self.failure.get_or_init(|| Failure::of(error));
+        }
+        done
+    }
+
+    fn failure(&self) -> Option<Failure> {
+        self.failure.get().cloned()
     }
 
     /// Lets nobody begin anything any more.
@@ -196,7 +226,7 @@ impl Gate {
         let Some(part) = part else { return async { Err(stopped()) }.boxed() };
         let gate = self.clone();
         let sent = io::detach(async move {
-            let sent = gate.pursue(part).await;
+            let sent = gate.noted(gate.pursue(part).await);
             drop(pass);
             sent
         });
@@ -204,15 +234,42 @@ impl Gate {
     }
 }
 
-/// Removes objects, as far as that is possible in the time that it may take.
+/// Removes objects.
 async fn remove(inner: &Arc<dyn ObjectStore>, keys: Vec<Path>) {
-    let removal = |key: Path| {
-        let inner = Arc::clone(inner);
-        async move { inner.delete(&key).await }
-    };
-    let removals: Vec<_> = keys.into_iter().map(removal).collect();
-    let removals = stream::iter(removals).buffer_unordered(CONCURRENCY).collect::<Vec<_>>();
-    let _ = timeout(REMOVAL_TIME_MAX, removals).await;
+    let removals: Vec<_> = keys.into_iter().map(|key| removal(Arc::clone(inner), key)).collect();
+    stream::iter(removals).buffer_unordered(CONCURRENCY).collect::<Vec<_>>().await;
+}
+
+async fn removal(inner: Arc<dyn ObjectStore>, key: Path) {
+    let mut attempt = 0;
+    while let Err(error) = inner.delete(&key).await {
+        attempt += 1;
+        if !is_removed_again(&error, attempt).await {
+            return;
+        }
+    }
+}
+
+/// Aborts an upload, unless somebody else ended it.
+async fn abort(upload: Shared) {
+    let taken = lock(&upload).take();
+    let Some(mut upload) = taken else { return };
+    let mut attempt = 0;
+    while let Err(error) = upload.abort().await {
+        attempt += 1;
+        if !is_removed_again(&error, attempt).await {
+            return;
+        }
+    }
+}
+
+/// Whether something that could not be taken back is to be taken back once more. Waits until it is time for that.
+async fn is_removed_again(error: &Error, attempt: u32) -> bool {
+    if matches!(error, Error::NotFound { .. }) || attempt >= REMOVALS_MAX {
+        return false;
+    }
+    sleep(REMOVAL_PAUSE).await;
+    true
 }
 
 fn failed(source: impl std::error::Error + Send + Sync + 'static) -> Error {

@@ -7,7 +7,7 @@ use datafusion::prelude::SessionContext;
 use object_store::ObjectStore;
 use object_store::path::Path;
 
-use super::reworded;
+use super::{is_about_input, reworded};
 use crate::output::staging::RemoteStaging;
 use crate::store::{Kind, Location, Stores};
 
@@ -65,12 +65,14 @@ impl Target {
     pub(in crate::session) async fn end<T>(self, written: Result<T>) -> Result<T> {
         match written {
             Ok(written) => {
-                self.staging.commit().await.map_err(|error| reworded(error.into(), &self.name))?;
+                self.staging.commit().await.map_err(|failure| failure.told(&self.name))?;
                 Ok(written)
             }
             Err(error) => {
+                // The sinks tell less of it than the store did, or something else.
+                let failure = self.staging.failure().filter(|_| !is_about_input(&error));
                 self.staging.abandon().await;
-                Err(reworded(error, &self.name))
+                Err(failure.map_or_else(|| reworded(error, &self.name), |failure| failure.told(&self.name)))
             }
         }
     }

@@ -6,6 +6,7 @@ mod hdfs;
 mod http;
 mod region;
 mod s3;
+mod strays;
 
 use std::sync::Arc;
 

@@ -4,10 +4,11 @@
 //! store is then made anew for that region, and the request sent once more.
 
 use std::fmt;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
-use datafusion::object_store::aws::AmazonS3;
+use datafusion::object_store::aws::{AmazonS3, AwsCredentialProvider};
 use datafusion::object_store::client::{HttpConnector, HttpRequest, HttpRequestBody};
 use datafusion::object_store::path::Path;
 use datafusion::object_store::{
@@ -19,6 +20,7 @@ use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt, TryStreamExt};
 
 use super::options;
+use super::strays::{Strays, Swept};
 use crate::store::trouble::{Trouble, What, find, region as named, trouble};
 use crate::store::wire::Wire;
 
@@ -27,6 +29,8 @@ use crate::store::wire::Wire;
 pub(super) struct Place {
     pub(super) wire: Wire,
     pub(super) address: String,
+    /// Who signs; nobody where all is public.
+    pub(super) signer: Option<AwsCredentialProvider>,
 }
 
 /// Makes the store of a region.
@@ -61,6 +65,19 @@ impl InRegion {
 impl Inner {
     fn store(&self) -> Arc<AmazonS3> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner).1)
+    }
+
+    /// Where to look for uploads that nobody knows.
+    fn strays(&self, key: &Path) -> Option<Strays> {
+        let Place { wire, address, signer } = &self.place;
+        let (region, store) = self.current.read().unwrap_or_else(PoisonError::into_inner).clone();
+        // Only in its own region a bucket tells.
+        let address = match address.strip_prefix("https://s3.amazonaws.com/") {
+            Some(bucket) => format!("https://s3.{region}.amazonaws.com/{bucket}"),
+            None => address.clone(),
+        };
+        let (wire, signer, key) = (wire.clone(), signer.clone()?, key.clone());
+        Some(Strays { wire, address, region, signer, store, key })
     }
 
     /// The store of the right region, if an error says that ours is the wrong one.
@@ -132,12 +149,24 @@ impl ObjectStore for InRegion {
         key: &Path,
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        let key = key.clone();
-        self.on(move |store| {
-            let (key, options) = (key.clone(), options.clone());
+        let (line, own) = (&self.0.place.wire.0, key.clone());
+        let lost = line.lost_begins.load(Ordering::SeqCst);
+        let begun = self.on(move |store| {
+            let (key, options) = (own.clone(), options.clone());
             async move { store.put_multipart_opts(&key, options).await }.boxed()
-        })
-        .await
+        });
+        let begun = begun.await;
+        if line.lost_begins.load(Ordering::SeqCst) == lost {
+            return begun;
+        }
+        match (begun, self.0.strays(key)) {
+            (Ok(upload), Some(strays)) => Ok(Box::new(Swept { upload, strays })),
+            (Err(error), Some(strays)) => {
+                strays.sweep().await;
+                Err(error)
+            }
+            (begun, None) => begun,
+        }
     }
 
     async fn get_opts(&self, key: &Path, options: GetOptions) -> Result<GetResult> {

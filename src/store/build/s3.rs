@@ -34,10 +34,11 @@ pub(super) async fn open(url: &Url, secret: Option<&Secret>, wire: Wire) -> Resu
     let server = endpoint(secret).or_else(|| from_env(&builder));
     let bucket = url.host_str().unwrap_or_default().to_string();
     let by_host = get("url_style") == Some("vhost");
-    builder = match credentials.signer {
-        Signer::Nobody => builder.with_skip_signature(true),
-        Signer::Given(provider) => builder.with_credentials(provider),
+    let (signed, signer) = match credentials.signer {
+        Signer::Nobody => (builder.with_skip_signature(true), None),
+        Signer::Given(provider) => (builder.with_credentials(Arc::clone(&provider)), Some(provider)),
     };
+    builder = signed;
     builder = builder
         .with_bucket_name(&bucket)
         .with_retry(Wire::no_retries())
@@ -55,7 +56,7 @@ pub(super) async fn open(url: &Url, secret: Option<&Secret>, wire: Wire) -> Resu
         builder = builder.with_config(AmazonS3ConfigKey::S3Endpoint, server);
     }
     let make = move |region: &str| -> Result<AmazonS3> { builder.clone().with_region(region).build() };
-    let place = Place { wire, address };
+    let place = Place { wire, address, signer };
     Ok(Arc::new(InRegion::new(place, region.as_deref().unwrap_or(REGION), Box::new(make))?))
 }
 

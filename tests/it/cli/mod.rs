@@ -22,6 +22,7 @@ mod record;
 mod report;
 mod secrets;
 mod scan;
+mod stores;
 mod streaming;
 
 use std::ffi::OsStr;

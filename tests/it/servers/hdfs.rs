@@ -1,5 +1,6 @@
 //! The HDFS server.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -57,6 +58,14 @@ impl Hdfs {
             format!("<?xml version=\"1.0\"?>\n<configuration>{}</configuration>\n", properties.concat());
         fs::write(folder.join("hdfs-site.xml"), text).unwrap();
         folder
+    }
+
+    /// Copies of blocks that are being written, or were when their writer went away, on the disks of the DataNodes: how
+    /// many bytes each has.
+    pub(crate) fn growing(&self) -> BTreeMap<PathBuf, u64> {
+        let found = glob::glob(&format!("{}/data/**/rbw/blk_*", self.room.display())).unwrap();
+        let copies = found.filter_map(Result::ok).filter(|path| path.extension().is_none());
+        copies.filter_map(|path| Some((path.clone(), fs::metadata(path).ok()?.len()))).collect()
     }
 
     /// For tests that want the server whole: nobody breaks anything as long as this is held.

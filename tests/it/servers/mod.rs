@@ -13,7 +13,7 @@ mod s3;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use hdfs::{DATANODES, Hdfs};
+pub(crate) use hdfs::{DATANODES, Hdfs, Trouble};
 pub(crate) use http::{Http, Ranges};
 pub(crate) use proxy::{Fault, Plan, Proxy};
 pub(crate) use s3::{Keys, S3};

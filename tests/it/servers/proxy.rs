@@ -24,11 +24,12 @@ const TAG: &str = "\"0123456789abcdef0123456789abcdef\"";
 pub(crate) enum Fault {
     /// 503, asking to slow down; the server is not asked.
     Busy,
-    /// The connection is reset when half of the body has been sent.
+    /// The connection is reset when half of the body has been sent, or half of the head of an answer without one. The
+    /// server has done what was asked.
     Reset,
-    /// Nothing comes any more when half of the body has been sent; the connection stays.
+    /// Nothing comes any more when half of that has been sent; the connection stays.
     Stall,
-    /// The connection is closed in order when half of the body has been sent.
+    /// The connection is closed in order when half of that has been sent.
     Truncated,
     /// The body is of another version of the object: another ETag, and other bytes. From here on the object is that
     /// version: asked for the old one by If-Match, the answer is 412.
@@ -168,12 +169,15 @@ impl State {
             body.iter_mut().for_each(|byte| *byte = byte.wrapping_add(1));
         }
         match fault {
-            // Nothing is missing where there is no body.
-            Some(fault @ (Fault::Reset | Fault::Stall | Fault::Truncated)) if !body.is_empty() => {
+            Some(fault @ (Fault::Reset | Fault::Stall | Fault::Truncated)) => {
                 self.happened(fault);
                 self.bytes.fetch_add(body.len() as u64 / 2, Ordering::Relaxed);
-                // A body of one byte too has a half that is missing.
-                send(client, &answer, &body[..body.len() / 2])?;
+                match body.len() {
+                    // Where there is no body, half of the head is missing.
+                    0 => client.write_all(&answer.bytes()[..answer.bytes().len() / 2])?,
+                    // A body of one byte too has a half that is missing.
+                    length => send(client, &answer, &body[..length / 2])?,
+                }
                 end(fault, client)
             }
             Some(_) | None => {

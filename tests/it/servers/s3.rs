@@ -64,6 +64,12 @@ impl S3 {
         process.ask(&format!("uploads {bucket}")).parse().unwrap()
     }
 
+    /// Parts of these uploads.
+    pub(crate) fn unfinished_parts(&self, bucket: &str) -> usize {
+        let mut process = self.process.lock().unwrap();
+        process.ask(&format!("parts {bucket}")).parse().unwrap()
+    }
+
     /// A client of the server that is no part of the program, through an endpoint that may be a proxy's.
     pub(crate) fn client(endpoint: &str, bucket: &str, keys: &Keys) -> Arc<AmazonS3> {
         let builder = AmazonS3Builder::new()

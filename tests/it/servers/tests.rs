@@ -161,6 +161,10 @@ async fn every_fault_is_what_it_is_called() {
                 };
                 assert!(end.is_some() && bytes.starts_with(&got), "{fault:?}: {end:?}");
                 assert!(!got.is_empty() && got.len() <= bytes.len() / 2, "{fault:?}: {}", got.len());
+                assert!(
+                    fault == Fault::Stall || store.head(&key).await.is_err(),
+                    "{fault:?}: an answer without a body"
+                );
             }
             Fault::Replaced => {
                 let replaced = asked.unwrap();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt;
@@ -15,7 +16,10 @@ use object_store::{
 };
 use tokio::time::timeout;
 
-use super::{CONCURRENCY, Gate, REMOVAL_TIME_MAX, Shared, failed, followed, lock, remove, stopped, unfit};
+use super::{
+    CALM_REMOVAL_TIME_MAX, CONCURRENCY, Failure, Gate, Shared, abort, failed, followed, lock, remove,
+    stopped, unfit,
+};
 
 /// Bytes of small objects that are kept until the end; more go at once, as uploads of one part.
 const HELD_BYTES_MAX: usize = 64 << 20;
@@ -63,7 +67,7 @@ impl Uploads {
         let pass = self.gate.enter()?;
         let (uploads, key) = (Arc::clone(self), key.clone());
         let work = async move {
-            let begun = uploads.inner.put_multipart_opts(&key, options).await;
+            let begun = uploads.gate.noted(uploads.inner.put_multipart_opts(&key, options).await);
             let kept = match begun {
                 Ok(upload) => uploads.keep(key, upload).await,
                 Err(error) => Err(error),
@@ -74,11 +78,16 @@ impl Uploads {
         followed(work).await
     }
 
-    async fn keep(&self, key: Path, mut upload: Box<dyn MultipartUpload>) -> Result<(u64, Shared)> {
+    /// What went wrong first, if anything did.
+    pub(super) fn failure(&self) -> Option<Failure> {
+        self.gate.failure()
+    }
+
+    async fn keep(&self, key: Path, upload: Box<dyn MultipartUpload>) -> Result<(u64, Shared)> {
+        let upload: Shared = Arc::new(Mutex::new(Some(upload)));
         {
             let mut state = lock(&self.state);
             if !state.is_over {
-                let upload: Shared = Arc::new(Mutex::new(Some(upload)));
                 let number = state.next;
                 state.next += 1;
                 let begun = Begun { key, upload: Arc::clone(&upload), is_whole: false };
@@ -86,7 +95,7 @@ impl Uploads {
                 return Ok((number, upload));
             }
         }
-        upload.abort().await?;
+        abort(upload).await;
         Err(stopped())
     }
 
@@ -118,23 +127,30 @@ impl Uploads {
         let has_failed = Arc::new(has_failed);
         let end = |object: Object| object.end(Arc::clone(&self.inner), Arc::clone(&has_failed));
         let ends: Vec<_> = objects.into_iter().map(end).collect();
+        let is_alone = ends.len() == 1;
         let ends: Vec<_> = stream::iter(ends).buffer_unordered(CONCURRENCY).collect().await;
         let mut keys = Vec::new();
         let mut failure = (!is_whole).then(|| failed(std::io::Error::other("a file was not ended")));
-        for end in ends {
+        for (key, end) in ends {
             match end {
-                Ok(key) => keys.extend(key),
-                Err(error) => failure = failure.or(Some(error)),
+                Ok(End::Visible) => keys.push(key),
+                Ok(End::GivenUp) => {}
+                Err(error) => {
+                    // It may be there all the same, if only the answer was lost. One that is alone stays as it is: the
+                    // one in its place may be the one from before. Several have names that none had before.
+                    keys.extend(Some(key).filter(|_| !is_alone));
+                    failure = failure.or(Some(error));
+                }
             }
         }
         let Some(failure) = failure else { return Ok(()) };
         // What is whole by itself is a part of what was to be written.
-        remove(&self.inner, keys).await;
+        let _ = timeout(CALM_REMOVAL_TIME_MAX, remove(&self.inner, keys)).await;
         Err(failure)
     }
 
     /// Aborts all that was begun.
-    pub(super) async fn give_up(&self) {
+    pub(super) async fn give_up(&self, time_max: Duration) {
         self.gate.stop().await;
         let begun = {
             let mut state = lock(&self.state);
@@ -144,49 +160,49 @@ impl Uploads {
         };
         let aborts: Vec<_> = begun.into_values().map(|begun| abort(begun.upload)).collect();
         let aborts = stream::iter(aborts).buffer_unordered(CONCURRENCY).collect::<Vec<_>>();
-        let _ = timeout(REMOVAL_TIME_MAX, aborts).await;
+        let _ = timeout(time_max, aborts).await;
     }
 }
 
-async fn abort(upload: Shared) -> Result<()> {
-    let taken = lock(&upload).take();
-    match taken {
-        Some(mut upload) => upload.abort().await,
-        None => Ok(()),
-    }
+/// What became of an object at the end.
+enum End {
+    Visible,
+    /// Another one had failed.
+    GivenUp,
 }
 
 impl Object {
-    /// Makes it visible and gives its key; gives it up if another one has failed.
-    async fn end(self, inner: Arc<dyn ObjectStore>, has_failed: Arc<AtomicBool>) -> Result<Option<Path>> {
-        match self {
-            Self::Begun { upload, .. } if has_failed.load(Ordering::SeqCst) => {
-                // The failure is told already.
-                let _ = timeout(REMOVAL_TIME_MAX, abort(upload)).await;
-                Ok(None)
+    /// Makes it visible; gives it up if another one has failed. Gives its key too.
+    async fn end(self, inner: Arc<dyn ObjectStore>, has_failed: Arc<AtomicBool>) -> (Path, Result<End>) {
+        let is_over = has_failed.load(Ordering::SeqCst);
+        let (key, done) = match self {
+            Self::Begun { key, upload } if is_over => {
+                let _ = timeout(CALM_REMOVAL_TIME_MAX, abort(upload)).await;
+                return (key, Ok(End::GivenUp));
             }
-            Self::Held { .. } if has_failed.load(Ordering::SeqCst) => Ok(None),
-            Self::Begun { key, upload } => {
-                let taken = lock(&upload).take();
-                let Some(mut upload) = taken else { return Err(stopped()) };
-                match upload.complete().await {
-                    Ok(_) => Ok(Some(key)),
-                    Err(error) => {
-                        has_failed.store(true, Ordering::SeqCst);
-                        let _ = timeout(REMOVAL_TIME_MAX, upload.abort()).await;
-                        Err(error)
-                    }
-                }
+            Self::Held { key, .. } if is_over => return (key, Ok(End::GivenUp)),
+            Self::Begun { key, upload } => (key, completed(upload).await),
+            Self::Held { key, payload, options } => {
+                let put = inner.put_opts(&key, payload, options).await;
+                (key, put.map(drop))
             }
-            Self::Held { key, payload, options } => match inner.put_opts(&key, payload, options).await {
-                Ok(_) => Ok(Some(key)),
-                Err(error) => {
-                    has_failed.store(true, Ordering::SeqCst);
-                    Err(error)
-                }
-            },
+        };
+        if done.is_err() {
+            has_failed.store(true, Ordering::SeqCst);
         }
+        (key, done.map(|()| End::Visible))
     }
+}
+
+async fn completed(upload: Shared) -> Result<()> {
+    let taken = lock(&upload).take();
+    let Some(mut taken) = taken else { return Err(stopped()) };
+    let done = taken.complete().await;
+    if done.is_err() {
+        *lock(&upload) = Some(taken);
+        let _ = timeout(CALM_REMOVAL_TIME_MAX, abort(upload)).await;
+    }
+    done.map(drop)
 }
 
 /// The store that is written to.
@@ -268,7 +284,13 @@ impl MultipartUpload for Upload {
     async fn abort(&mut self) -> Result<()> {
         let begun = lock(&self.uploads.state).begun.remove(&self.number);
         match begun {
-            Some(begun) => followed(abort(begun.upload)).await,
+            Some(begun) => {
+                let work = async move {
+                    abort(begun.upload).await;
+                    Ok(())
+                };
+                followed(work).await
+            }
             None => Ok(()),
         }
     }

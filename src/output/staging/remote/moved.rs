@@ -1,7 +1,9 @@
 //! A store in which files are written into a hidden folder and renamed together, at the end.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream};
@@ -13,7 +15,7 @@ use object_store::{
 };
 use tokio::time::timeout;
 
-use super::{Gate, REMOVAL_TIME_MAX, Shared, followed, lock, remove, stopped, unfit};
+use super::{CALM_REMOVAL_TIME_MAX, Failure, Gate, Shared, followed, lock, remove, stopped, unfit};
 use crate::output::staging::MARK;
 use crate::scratch;
 
@@ -22,9 +24,12 @@ use crate::scratch;
 pub(super) struct Moves {
     inner: Arc<dyn ObjectStore>,
     gate: Gate,
+    target: Path,
     /// The folder that the target is in, and the hidden one beside the target.
     parent: Path,
     hidden: Path,
+    /// Whether there may be anything in the hidden folder.
+    has_begun: AtomicBool,
     /// The keys of whole files.
     keys: Mutex<Vec<Path>>,
 }
@@ -35,10 +40,31 @@ impl Moves {
         let name = parts.pop().map(|name| name.as_ref().to_string()).unwrap_or_default();
         let parent: Path = parts.into_iter().collect();
         let hidden = parent.clone().join(format!(".{name}{MARK}{}", scratch::random_suffix()));
-        Self { inner, gate: Gate::new(), parent, hidden, keys: Mutex::default() }
+        let (target, has_begun) = (target.clone(), AtomicBool::new(false));
+        Self { inner, gate: Gate::new(), target, parent, hidden, has_begun, keys: Mutex::default() }
+    }
+
+    /// What went wrong first, if anything did.
+    pub(super) fn failure(&self) -> Option<Failure> {
+        self.gate.failure()
+    }
+
+    /// The key that a file is to have. HDFS has no colons in names, and values of keys (times) have some: they are
+    /// escaped below the target as other marks are, and read back alike.
+    fn fit(&self, key: &Path) -> Result<Path> {
+        let Some(below) = key.prefix_match(&self.target) else { return Err(unfit("write elsewhere")) };
+        let below = below.map(|part| part.as_ref().replace(':', "%3A"));
+        let names: Vec<_> = self.target.parts().map(|part| part.as_ref().to_string()).chain(below).collect();
+        // The parts are encoded already.
+        Ok(Path::parse(names.join("/"))?)
     }
 
     /// Where the file of a key is until the end.
+    fn begin(&self, key: &Path) -> Result<Path> {
+        self.has_begun.store(true, Ordering::SeqCst);
+        self.staged(key)
+    }
+
     fn staged(&self, key: &Path) -> Result<Path> {
         let rest = key.prefix_match(&self.parent).ok_or_else(|| unfit("write elsewhere"))?;
         Ok(self.hidden.parts().chain(rest).collect())
@@ -64,19 +90,22 @@ impl Moves {
             }
         }
         if failure.is_some() {
-            remove(&self.inner, moved).await;
+            let _ = timeout(CALM_REMOVAL_TIME_MAX, remove(&self.inner, moved)).await;
         }
-        let _ = timeout(REMOVAL_TIME_MAX, self.remove()).await;
+        let _ = timeout(CALM_REMOVAL_TIME_MAX, self.remove()).await;
         failure.map_or(Ok(()), Err)
     }
 
     /// Removes the hidden folder.
-    pub(super) async fn give_up(&self) {
+    pub(super) async fn give_up(&self, time_max: Duration) {
         self.gate.stop().await;
-        let _ = timeout(REMOVAL_TIME_MAX, self.remove()).await;
+        let _ = timeout(time_max, self.remove()).await;
     }
 
     async fn remove(&self) -> Result<()> {
+        if !self.has_begun.load(Ordering::SeqCst) {
+            return Ok(());
+        }
         let files: Vec<_> = self.inner.list(Some(&self.hidden)).try_collect().await?;
         remove(&self.inner, files.into_iter().map(|file| file.location).collect()).await;
         // The folders, the deepest first: stores without any have none.
@@ -107,9 +136,10 @@ impl fmt::Display for Moved {
 impl ObjectStore for Moved {
     async fn put_opts(&self, key: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
         let pass = self.0.gate.enter()?;
-        let (moves, key, staged) = (Arc::clone(&self.0), key.clone(), self.0.staged(key)?);
+        let (moves, key) = (Arc::clone(&self.0), self.0.fit(key)?);
+        let staged = moves.begin(&key)?;
         let work = async move {
-            let put = moves.inner.put_opts(&staged, payload, options).await;
+            let put = moves.gate.noted(moves.inner.put_opts(&staged, payload, options).await);
             if put.is_ok() {
                 lock(&moves.keys).push(key);
             }
@@ -125,9 +155,10 @@ impl ObjectStore for Moved {
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
         let pass = self.0.gate.enter()?;
-        let (moves, key, staged) = (Arc::clone(&self.0), key.clone(), self.0.staged(key)?);
+        let (moves, key) = (Arc::clone(&self.0), self.0.fit(key)?);
+        let staged = moves.begin(&key)?;
         let work = async move {
-            let begun = moves.inner.put_multipart_opts(&staged, options).await;
+            let begun = moves.gate.noted(moves.inner.put_multipart_opts(&staged, options).await);
             drop(pass);
             let upload = Arc::new(Mutex::new(Some(begun?)));
             Ok(Box::new(Upload { moves, key, upload }) as Box<dyn MultipartUpload>)
@@ -136,7 +167,7 @@ impl ObjectStore for Moved {
     }
 
     async fn get_opts(&self, key: &Path, options: GetOptions) -> Result<GetResult> {
-        self.0.inner.get_opts(&self.0.staged(key)?, options).await
+        self.0.inner.get_opts(&self.0.staged(&self.0.fit(key)?)?, options).await
     }
 
     fn delete_stream(&self, _keys: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
@@ -176,7 +207,7 @@ impl MultipartUpload for Upload {
         let Some(mut upload) = taken else { return Err(stopped()) };
         let (moves, key) = (Arc::clone(&self.moves), self.key.clone());
         let work = async move {
-            let done = upload.complete().await;
+            let done = moves.gate.noted(upload.complete().await);
             if done.is_ok() {
                 lock(&moves.keys).push(key);
             }

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 use super::files::absolute;
 use super::wording::Wording;
-use crate::error::StoreAction;
+use crate::error::{StoreAction, StoreError};
 use crate::store::io::{self, Stop};
 
 /// Parts in the order of `put_part` go into a hidden file beside the target, which `complete` renames. Whatever
@@ -34,12 +34,12 @@ pub(super) struct Upload {
 /// The task that writes, which alone has the file: parts may be waited for in any order.
 struct Running {
     parts: mpsc::UnboundedSender<Part>,
-    task: JoinHandle<Result<(), HdfsError>>,
+    task: JoinHandle<Result<()>>,
     _stop: Stop,
 }
 
 /// Bytes, and who is to know what became of them.
-type Part = (PutPayload, oneshot::Sender<Result<(), HdfsError>>);
+type Part = (PutPayload, oneshot::Sender<Result<()>>);
 
 impl Upload {
     /// Makes the hidden file, and the folders above it.
@@ -50,17 +50,33 @@ impl Upload {
         let failed = |error| wording.of(StoreAction::Write, key, error);
         let mut writer = client.create(&temporary, WriteOptions::default()).await.map_err(failed)?;
         let (parts, mut incoming) = mpsc::unbounded_channel::<Part>();
+        let trouble = Trouble {
+            client: client.clone(),
+            wording: wording.clone(),
+            key: key.clone(),
+            temporary: temporary.clone(),
+        };
         let (task, stop) = io::spawn(async move {
+            let mut failure: Option<StoreError> = None;
             while let Some((payload, tell)) = incoming.recv().await {
-                let written = write(&mut writer, payload).await;
-                let failed = written.is_err();
-                // Nobody has to wait for a part.
-                let _ = tell.send(written);
-                if failed {
-                    return Err(HdfsError::OperationFailed("a part could not be written".into()));
+                let written = match failure {
+                    // Whichever part is waited for first is to tell the trouble.
+                    Some(_) => Ok(()),
+                    None => write(&mut writer, payload).await,
+                };
+                if let Err(error) = written {
+                    failure = Some(trouble.of(error).await);
                 }
+                // Nobody has to wait for a part.
+                let _ = tell.send(failure.as_ref().map_or(Ok(()), |told| Err(told.again().into())));
             }
-            writer.close().await
+            match failure {
+                Some(told) => Err(told.into()),
+                None => match writer.close().await {
+                    Ok(()) => Ok(()),
+                    Err(error) => Err(trouble.of(error).await.into()),
+                },
+            }
         })
         .map_err(|error| Error::Generic { store: "HDFS", source: error.into() })?;
         let running = Some(Running { parts, task, _stop: stop });
@@ -72,12 +88,30 @@ impl Upload {
     }
 
     /// What the writing task gave, all parts being sent.
-    async fn written(&self, running: Running) -> Result<()> {
+    async fn written(running: Running) -> Result<()> {
         drop(running.parts);
-        match running.task.await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(self.failed(error)),
-            Err(error) => Err(Error::JoinError { source: error }),
+        running.task.await.unwrap_or_else(|error| Err(Error::JoinError { source: error }))
+    }
+}
+
+/// What is needed to tell why bytes could not be written.
+struct Trouble {
+    client: Client,
+    wording: Wording,
+    key: Path,
+    temporary: String,
+}
+
+impl Trouble {
+    /// The error in words. A connection that failed was to a DataNode if the NameNode still answers.
+    async fn of(&self, error: HdfsError) -> StoreError {
+        let of_datanode = match &error {
+            HdfsError::IOError(_) => self.client.get_file_info(&self.temporary).await.is_ok(),
+            _ => false,
+        };
+        match of_datanode {
+            true => self.wording.of_datanode(&self.key, error),
+            false => self.wording.of_writing(&self.key, error),
         }
     }
 }
@@ -90,17 +124,12 @@ impl MultipartUpload for Upload {
         if !matches!(sent, Some(Ok(()))) {
             return futures::future::ready(Err(ended())).boxed();
         }
-        let (wording, key) = (self.wording.clone(), self.key.clone());
-        let told = told.map(move |told| match told {
-            Ok(written) => written.map_err(|error| wording.of(StoreAction::Write, &key, error)),
-            Err(_) => Err(ended()),
-        });
-        told.boxed()
+        told.map(|told| told.unwrap_or_else(|_| Err(ended()))).boxed()
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
         let running = self.running.take().ok_or_else(ended)?;
-        let renamed = match self.written(running).await {
+        let renamed = match Self::written(running).await {
             Ok(()) => {
                 let renamed = self.client.rename(&self.temporary, &absolute(&self.key), self.replaces).await;
                 renamed.map_err(|error| self.failed(error))

@@ -9,7 +9,10 @@ use hdfs_native::HdfsError;
 
 use super::files::absolute;
 use crate::error::{StoreAction, StoreError};
-use crate::store::trouble::{Trouble, What};
+use crate::store::trouble::{Trouble, What, find};
+
+/// Words of the NameNode when it finds no DataNode for a block.
+const NO_TARGETS: &str = " could only be written to ";
 
 /// Who speaks: errors name the URL.
 #[derive(Debug, Clone)]
@@ -105,6 +108,53 @@ impl Wording {
             HdfsError::ChecksumError => passing(What::Broken("the checksums do not fit".into())),
             other => told(other.to_string()).with_source(other).into(),
         }
+    }
+}
+
+impl Wording {
+    /// An error of the DataNodes that were to take the bytes of a file.
+    pub(super) fn of_datanode(&self, key: &Path, error: HdfsError) -> StoreError {
+        let said = match &error {
+            HdfsError::IOError(error) => crate::error::lower_first(&error.to_string()),
+            other => crate::error::lower_first(&other.to_string()),
+        };
+        let said = said.split(" (os error").next().unwrap_or_default().to_string();
+        self.of_blocks(key, format!("a DataNode does not take its bytes: {said}")).with_source(error)
+    }
+
+    /// An error in the middle of writing a file.
+    pub(super) fn of_writing(&self, key: &Path, error: HdfsError) -> StoreError {
+        match error {
+            HdfsError::DataTransferError(text) => {
+                let text = crate::error::lower_first(&text);
+                self.of_blocks(key, format!("the DataNodes do not take its bytes: {text}"))
+            }
+            // The NameNode names the file that nobody was to see.
+            HdfsError::RPCError(_, ref text) if text.contains(NO_TARGETS) => {
+                let text = first_line(text);
+                let (_, text) = text.split_once(NO_TARGETS).unwrap_or_default();
+                let text = text.trim_end_matches('.');
+                self.of_blocks(key, format!("no DataNode takes its bytes: it{NO_TARGETS}{text}"))
+                    .with_source(error)
+            }
+            error => {
+                let error = self.of(StoreAction::Write, key, error);
+                match (find::<StoreError>(&error), find::<Trouble>(&error)) {
+                    (Some(told), _) => told.again(),
+                    (None, Some(trouble)) => self.told(key, trouble.to_string()),
+                    (None, None) => self.told(key, error.to_string()),
+                }
+            }
+        }
+    }
+
+    fn of_blocks(&self, key: &Path, trouble: String) -> StoreError {
+        self.told(key, trouble)
+            .with_help("write it again when the DataNodes are there; nothing of it was kept")
+    }
+
+    fn told(&self, key: &Path, trouble: String) -> StoreError {
+        StoreError::of(StoreAction::Write, format!("{}{}", self.root, absolute(key)), trouble)
     }
 }
 
