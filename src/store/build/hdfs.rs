@@ -35,16 +35,21 @@ pub(super) async fn open(
     let runtime = io::handle().map_err(|error| StoreError::new(&root, error.to_string()))?;
     let user = secret.and_then(|secret| secret.get("user"));
     let user = user.or(Some(url.username()).filter(|user| !user.is_empty()));
-    let client = |root: &str| {
+    let client = |root: &str, is_alone: bool| {
         let builder = ClientBuilder::new().with_url(root).with_io_runtime(runtime.clone());
+        let builder = match is_alone {
+            // There is none to fail over to, and the client would ask it for minutes.
+            true => builder.with_config([("dfs.client.failover.max.attempts", "0")]),
+            false => builder,
+        };
         match user {
             Some(user) => builder.with_user(user).build(),
             None => builder.build(),
         }
     };
-    let client = match client(&root) {
+    let client = match client(&root, url.port().is_some()) {
         // It has no word of its own for a name service that the settings do not know.
-        Err(HdfsError::InvalidArgument(_)) if url.port().is_none() => client(&format!("{root}:{PORT}")),
+        Err(HdfsError::InvalidArgument(_)) if url.port().is_none() => client(&format!("{root}:{PORT}"), true),
         made => made,
     };
     let client = client.map_err(|error| wording::settings(&root, error))?;
