@@ -52,6 +52,8 @@ bench: export CARGO_PROFILE_DEV_DEBUG_ASSERTIONS := false
 bench: export CARGO_PROFILE_DEV_OVERFLOW_CHECKS := false
 bench:
 	$(CARGO) bench --locked --profile dev --bench tasks
+	@tests/servers.sh --install >/dev/null
+	$(CARGO) bench --locked --profile dev --bench stores -- "$$(benches/setup.sh)"
 	$(CARGO) build --locked
 	benches/run.sh $(TARGET)/debug
 

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::stats::Precision;
 use datafusion::common::{DataFusionError, Result, ScalarValue, plan_err, project_schema};
 use datafusion::datasource::listing::helpers::expr_applicable_for_cols;
 use datafusion::datasource::listing::{ListingTableUrl, PartitionedFile};
@@ -22,8 +23,8 @@ use datafusion::datasource::table_schema::TableSchema;
 use datafusion::datasource::{TableType, create_ordering};
 use datafusion::logical_expr::{Expr, SortExpr, TableProviderFilterPushDown};
 use datafusion::physical_expr::LexOrdering;
-use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 use datafusion_datasource::compute_all_files_statistics;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use object_store::path::Path;
@@ -408,14 +409,19 @@ impl TableProvider for FileTable {
                 Arc::new(source.of_store(remote.is_some().then(|| Arc::clone(&store))))
             }
         };
-        // A few rows come from the first objects.
-        let partitions = match remote.is_some() && limit.is_none() {
-            true => streams(
+        let limit_of_files = limit.filter(|_| filters.len() == about_keys.len());
+        // A few rows come from the first object, if it has that many: nothing is read of it in vain.
+        let is_few = limit_of_files.is_some_and(|limit| limit <= state.config().batch_size());
+        let is_one = is_few && remote.is_some() && has_rows(&files, limit_of_files);
+        // Or from the first objects.
+        let partitions = match (is_one, remote.is_some() && limit.is_none()) {
+            (true, _) => 1,
+            (false, true) => streams(
                 files.len(),
                 files.iter().map(|file| file.object_meta.size).sum(),
                 state.config().target_partitions(),
             ),
-            false => state.config().target_partitions(),
+            (false, false) => state.config().target_partitions(),
         };
         let groups = FileGroup::new(files).split_files(partitions);
         let (groups, statistics) = compute_all_files_statistics(groups, self.schema(), true, false)?;
@@ -423,7 +429,9 @@ impl TableProvider for FileTable {
             .with_file_groups(groups)
             .with_statistics(statistics)
             .with_projection_indices(projection.cloned())?
-            .with_limit(limit.filter(|_| filters.len() == about_keys.len()))
+            .with_limit(limit_of_files)
+            // What is declared here, the engine does not cut further.
+            .with_output_partitioning(is_one.then_some(Partitioning::UnknownPartitioning(1)))
             .with_output_ordering(order)
             .build();
         match reader.format {
@@ -454,6 +462,16 @@ impl FileTable {
         let keys: Vec<_> = self.schema.table_partition_cols().iter().map(|key| key.name().as_str()).collect();
         !keys.is_empty() && expr_applicable_for_cols(&keys, filter)
     }
+}
+
+/// Whether the first of some files is known to have so many rows.
+fn has_rows(files: &[PartitionedFile], rows: Option<usize>) -> bool {
+    let statistics = files.first().and_then(|file| file.statistics.as_ref());
+    let known = statistics.and_then(|statistics| match statistics.num_rows {
+        Precision::Exact(known) => Some(known),
+        Precision::Inexact(_) | Precision::Absent => None,
+    });
+    known.zip(rows).is_some_and(|(known, rows)| known >= rows)
 }
 
 /// Whether a location is a folder that has no files yet, or one that is yet to be made.

@@ -15,6 +15,8 @@ pub struct Patience {
     pub wait_min: Duration,
     /// The time to wait when it is not known what is usual, and the longest for the first attempt.
     pub wait_max: Duration,
+    /// The shortest time to wait for more of an answer until the rest of it is asked for a second time, beside it.
+    pub second_min: Duration,
     /// How often to ask before giving up; what brings bytes starts the count anew.
     pub attempts_max: u32,
     /// How often to ask a store that has never answered.
@@ -29,6 +31,9 @@ pub struct Patience {
 
 /// Waits are at most this many times the usual.
 const USUAL_TIMES: u32 = 16;
+/// The rest of a body is asked for a second time when nothing has come for this many times the usual. Once an answer
+/// has begun, the rest of it comes without pauses, unless packets were lost.
+const SECOND_TIMES: u32 = 3;
 /// Attempts that double the wait; later ones wait no longer.
 const DOUBLINGS_MAX: u32 = 4;
 
@@ -37,6 +42,7 @@ impl Default for Patience {
         Self {
             wait_min: Duration::from_secs(1),
             wait_max: Duration::from_secs(10),
+            second_min: Duration::from_millis(50),
             attempts_max: 10,
             attempts_max_unknown: 4,
             pause_first: Duration::from_millis(50),
@@ -92,6 +98,16 @@ impl Usual {
         self.heard.load(Ordering::Relaxed)
     }
 
+    /// How long to wait for more of an answer before the rest is asked for beside it, having done so this often. It
+    /// doubles with each, so that a slow network is not made slower.
+    pub(super) fn second(&self, patience: &Patience, done: u32) -> Duration {
+        let usual = match self.micros.load(Ordering::Relaxed) {
+            0 => patience.wait_max,
+            micros => Duration::from_micros(micros),
+        };
+        (usual * SECOND_TIMES).max(patience.second_min) * (1 << done.min(DOUBLINGS_MAX))
+    }
+
     /// How long to wait in an attempt (1 is the first) for an answer, or for more of one.
     pub(super) fn wait(&self, patience: &Patience, attempt: u32) -> Duration {
         let micros = self.micros.load(Ordering::Relaxed);
@@ -120,6 +136,17 @@ mod tests {
         usual.answered(Duration::from_secs(60));
         assert_eq!(usual.wait(&patience, 1), Duration::from_secs(10));
         assert_eq!(usual.wait(&patience, 100), Duration::from_secs(160));
+    }
+
+    #[test]
+    fn the_rest_is_asked_for_beside_a_body_long_before_it_is_given_up() {
+        let (patience, usual) = (Patience::default(), Usual::default());
+        usual.answered(Duration::from_millis(1));
+        assert_eq!(usual.second(&patience, 0), Duration::from_millis(50));
+        usual.answered(Duration::from_millis(40));
+        assert_eq!(usual.second(&patience, 0), Duration::from_millis(120));
+        assert_eq!(usual.second(&patience, 2), Duration::from_millis(480));
+        assert!(usual.second(&patience, 0) < usual.wait(&patience, 1));
     }
 
     #[test]

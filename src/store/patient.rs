@@ -2,6 +2,8 @@
 //!
 //! A body that breaks, ends too early or brings nothing for too long is given up, and the rest is asked for by range,
 //! of the same version of the object. If there is none any more, that is an error: rows of two versions are never mixed.
+//!
+//! Long before a body is given up, the rest is asked for a second time, beside it: most stalls cost no more than that.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,8 +14,9 @@ use datafusion::object_store::path::Path;
 use datafusion::object_store::{
     Error, GetOptions, GetRange, GetResult, GetResultPayload, ObjectMeta, ObjectStore, Result,
 };
-use futures::StreamExt;
+use futures::future::{BoxFuture, Either, select};
 use futures::stream::{self, BoxStream};
+use futures::{FutureExt, StreamExt};
 use tokio::time::{sleep, timeout};
 
 use super::counted::{HERE, Meter, Request};
@@ -69,6 +72,7 @@ impl Patient {
                     begun: range.start,
                     rest: range.clone(),
                     attempts: 1,
+                    seconds: 0,
                     body: Some(body),
                     is_here: attributes.get(&HERE).is_some(),
                 };
@@ -149,6 +153,9 @@ impl Version {
     }
 }
 
+/// What is left of an object's bytes, as it comes.
+type Body = BoxStream<'static, Result<Bytes>>;
+
 /// A body in the middle of being read.
 struct Read {
     patient: Patient,
@@ -160,13 +167,15 @@ struct Read {
     rest: Range<u64>,
     /// Since the last bytes came.
     attempts: u32,
-    body: Option<BoxStream<'static, Result<Bytes>>>,
+    /// How often the rest was asked for while a body was still waited for.
+    seconds: u32,
+    body: Option<Body>,
     /// Whether the bytes were counted when they came.
     is_here: bool,
 }
 
 impl Read {
-    fn stream(self) -> BoxStream<'static, Result<Bytes>> {
+    fn stream(self) -> Body {
         let pieces =
             stream::try_unfold(
                 self,
@@ -182,14 +191,15 @@ impl Read {
                 return Ok(None);
             }
             let wait = self.patient.line.usual.wait(&self.patient.line.patience, self.attempts);
-            let body = match &mut self.body {
+            let body = match self.body.take() {
                 Some(body) => body,
                 None => {
                     let body = self.reopened().await?;
-                    self.body.insert(body)
+                    self.resumed();
+                    body
                 }
             };
-            let what = match timeout(wait, body.next()).await {
+            let what = match timeout(wait, self.piece(body)).await {
                 Ok(Some(Ok(piece))) if piece.is_empty() => continue,
                 Ok(Some(Ok(piece))) => return self.taken(piece).map(Some),
                 Ok(Some(Err(error))) => match is_final(&error) {
@@ -200,9 +210,46 @@ impl Read {
                 Ok(None) => What::Broken("the body ended too early".into()),
                 Err(_) => What::Silent(wait),
             };
-            self.body = None;
             self.broken(what).await?;
         }
+    }
+
+    /// The next piece of a body, which is kept if it has one.
+    ///
+    /// If that takes long, the rest is asked for a second time, and whichever answer comes first is read on: what has
+    /// stalled is soon left, and what is only slow is not given up.
+    async fn piece(&mut self, mut body: Body) -> Option<Result<Bytes>> {
+        let soon = self.patience_before_second();
+        let piece = match soon {
+            None => body.next().await,
+            Some(soon) => match timeout(soon, body.next()).await {
+                Ok(piece) => piece,
+                Err(_) => {
+                    self.seconds += 1;
+                    match select(body.next(), self.reopened()).await {
+                        Either::Left((piece, _)) => piece,
+                        Either::Right((Ok(second), _)) => {
+                            self.resumed();
+                            body = second;
+                            body.next().await
+                        }
+                        // The first is no worse for it.
+                        Either::Right((Err(_), first)) => first.await,
+                    }
+                }
+            },
+        };
+        if matches!(piece, Some(Ok(_))) {
+            self.body = Some(body);
+        }
+        piece
+    }
+
+    /// How long to wait until the rest is asked for a second time; `None` if that is of no use.
+    fn patience_before_second(&self) -> Option<Duration> {
+        let has_version = self.version.is_known() || self.rest.start == self.begun;
+        let line = &self.patient.line;
+        (has_version && !self.is_here).then(|| line.usual.second(&line.patience, self.seconds))
     }
 
     fn taken(&mut self, piece: Bytes) -> Result<Bytes> {
@@ -244,25 +291,33 @@ impl Read {
     }
 
     /// The rest, of the same version.
-    async fn reopened(&mut self) -> Result<BoxStream<'static, Result<Bytes>>> {
-        let mut options = self.options.clone();
-        options.range = Some(GetRange::Bounded(self.rest.clone()));
-        options.if_match = self.version.condition().or(options.if_match);
-        let result = match self.patient.ask(&self.key, &options).await {
-            Err(Error::Precondition { .. }) => return Err(changed(&self.key)),
-            other => other?,
-        };
-        if !self.version.is_same(&Version::of(&result.meta)) || result.range != self.rest {
-            return Err(changed(&self.key));
+    fn reopened(&self) -> BoxFuture<'static, Result<Body>> {
+        let (patient, key, version) = (self.patient.clone(), self.key.clone(), self.version.clone());
+        let (rest, mut options) = (self.rest.clone(), self.options.clone());
+        options.range = Some(GetRange::Bounded(rest.clone()));
+        options.if_match = version.condition().or(options.if_match);
+        async move {
+            let result = match patient.ask(&key, &options).await {
+                Err(Error::Precondition { .. }) => return Err(changed(&key)),
+                other => other?,
+            };
+            if !version.is_same(&Version::of(&result.meta)) || result.range != rest {
+                return Err(changed(&key));
+            }
+            match result.payload {
+                GetResultPayload::Stream(body) => Ok(body),
+                GetResultPayload::File(..) => Err(generic(Lost::TooMuch)),
+            }
         }
+        .boxed()
+    }
+
+    /// The request before was sent to go on with a body that broke or stalled.
+    fn resumed(&self) {
         if let Some(meter) = Meter::of(&self.options.extensions) {
             meter.resumed();
         }
         self.patient.line.counts.resumed();
-        match result.payload {
-            GetResultPayload::Stream(body) => Ok(body),
-            GetResultPayload::File(..) => Err(generic(Lost::TooMuch)),
-        }
     }
 }
 

@@ -3,9 +3,11 @@
 //! This is below what signs requests and reads answers (`object_store`, whose own retries are off), so a request is
 //! sent again as it was. Bodies of objects pass through; `patient` looks after them.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -14,7 +16,7 @@ use datafusion::object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody,
     HttpService, ReqwestConnector,
 };
-use datafusion::object_store::{ClientOptions, Result, RetryConfig};
+use datafusion::object_store::{ClientConfigKey, ClientOptions, Result, RetryConfig};
 use futures::StreamExt;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
@@ -78,10 +80,56 @@ impl Wire {
     }
 }
 
+/// What makes one client of ours another than the next.
+const CLIENT_SETTINGS: [ClientConfigKey; 18] = [
+    ClientConfigKey::AllowHttp,
+    ClientConfigKey::AllowInvalidCertificates,
+    ClientConfigKey::ConnectTimeout,
+    ClientConfigKey::DefaultContentType,
+    ClientConfigKey::Http1Only,
+    ClientConfigKey::Http2KeepAliveInterval,
+    ClientConfigKey::Http2KeepAliveTimeout,
+    ClientConfigKey::Http2KeepAliveWhileIdle,
+    ClientConfigKey::Http2MaxFrameSize,
+    ClientConfigKey::Http2Only,
+    ClientConfigKey::PoolIdleTimeout,
+    ClientConfigKey::PoolMaxIdlePerHost,
+    ClientConfigKey::ProxyUrl,
+    ClientConfigKey::ProxyCaCertificate,
+    ClientConfigKey::ProxyExcludes,
+    ClientConfigKey::RandomizeAddresses,
+    ClientConfigKey::Timeout,
+    ClientConfigKey::UserAgent,
+];
+
+type Clients = BTreeMap<Vec<Option<String>>, HttpClient>;
+
+/// The clients of this process, by their settings. Making one takes 10 ms, in which the machine's certificates are
+/// read: as long as a near store takes to answer. They share their connections as well.
+static CLIENTS: Mutex<Clients> = Mutex::new(BTreeMap::new());
+
+impl Wire {
+    /// A client for this store alone: one that sends headers of its own.
+    pub(super) fn connect_alone(&self, options: &ClientOptions) -> Result<HttpClient> {
+        Ok(self.counting(ReqwestConnector::default().connect(options)?))
+    }
+
+    fn counting(&self, inner: HttpClient) -> HttpClient {
+        HttpClient::new(Patiently { inner, line: Arc::clone(&self.0) })
+    }
+}
+
 impl HttpConnector for Wire {
+    /// A client without headers of its own.
     fn connect(&self, options: &ClientOptions) -> Result<HttpClient> {
-        let inner = ReqwestConnector::default().connect(options)?;
-        Ok(HttpClient::new(Patiently { inner, line: Arc::clone(&self.0) }))
+        let settings = CLIENT_SETTINGS.iter().map(|key| options.get_config_value(key)).collect();
+        let mut clients = CLIENTS.lock().unwrap_or_else(PoisonError::into_inner);
+        let client = match clients.entry(settings) {
+            Entry::Occupied(known) => known.get().clone(),
+            Entry::Vacant(place) => place.insert(ReqwestConnector::default().connect(options)?).clone(),
+        };
+        drop(clients);
+        Ok(self.counting(client))
     }
 }
 
@@ -152,6 +200,8 @@ impl Patiently {
             }
             200..300 => {
                 self.line.usual.answered(begun.elapsed());
+                // The first answer tells what is usual, and its body is part of it.
+                let wait = self.line.usual.wait(&self.line.patience, attempt);
                 let (parts, body) = response.into_parts();
                 let body = whole(body, wait, ANSWER_BYTES_MAX, Overlong::Fails).await?;
                 if purpose == Request::Other

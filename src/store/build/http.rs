@@ -56,7 +56,11 @@ pub(super) async fn open(url: &Url, secret: Option<&Secret>, wire: Wire) -> Resu
         value.set_sensitive(true);
         headers.insert("authorization", value);
     }
-    let client = wire.connect(&options(Some(url.as_str())).with_default_headers(headers))?;
+    let options = options(Some(url.as_str()));
+    let client = match headers.is_empty() {
+        true => wire.connect(&options)?,
+        false => wire.connect_alone(&options.with_default_headers(headers))?,
+    };
     let root = url.origin().ascii_serialization();
     Ok(Arc::new(Files { client, root, wholes: Wholes::default(), line: wire.0 }))
 }

@@ -1,5 +1,11 @@
 //! How often a store is asked, and how many questions are under way at once.
 
+use std::sync::Arc;
+
+use query::datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use query::datafusion::parquet::arrow::ArrowWriter;
+use query::datafusion::parquet::file::properties::WriterProperties;
+
 use super::{Cloud, block_on};
 use crate::fixtures;
 
@@ -19,6 +25,45 @@ fn one_parquet_object_takes_three_requests() {
             assert_eq!(requests[0], "head x.parquet", "{sql}");
             assert_eq!(requests.iter().filter(|text| text.starts_with("head")).count(), 1, "{requests:?}");
         }
+    });
+}
+
+/// A Parquet file of numbers from 0 in row groups of 50,000; four of these are too large to be kept whole.
+fn numbers(count: i64) -> Vec<u8> {
+    let properties = WriterProperties::builder()
+        .set_max_row_group_row_count(Some(50_000))
+        .set_dictionary_enabled(false)
+        .build();
+    let column = Int64Array::from_iter_values(0..count);
+    let rows = RecordBatch::try_from_iter([("n", Arc::new(column) as ArrayRef)]).unwrap();
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, rows.schema(), Some(properties)).unwrap();
+    writer.write(&rows).unwrap();
+    writer.close().unwrap();
+    bytes
+}
+
+#[test]
+fn a_few_rows_of_a_large_parquet_object_take_three_requests() {
+    block_on(async {
+        let cloud = Cloud::new();
+        cloud.put("x.parquet", numbers(200_000)).await;
+        // Cut into parts wherever the engine may.
+        cloud.rows("set datafusion.optimizer.repartition_file_min_size = 0").await;
+        cloud.rows("set datafusion.execution.target_partitions = 4").await;
+        let requests = cloud.requests("select * from 's3://bucket/x.parquet' limit 10").await;
+        assert_eq!(requests.len(), 3, "{requests:?}");
+        let requests = cloud.requests("select count(n) from 's3://bucket/x.parquet' where n % 2 = 0").await;
+        assert_eq!(requests.len(), 4, "more rows are read in parts: {requests:?}");
+        // The limit is of the rows that pass, and they may be in any part.
+        assert_eq!(
+            cloud.rows("select n from 's3://bucket/x.parquet' where n > 199990 limit 10").await.len(),
+            9
+        );
+        // More than the first object has.
+        cloud.put("y/1.parquet", numbers(5)).await;
+        cloud.put("y/2.parquet", numbers(200_000)).await;
+        assert_eq!(cloud.rows("select n from 's3://bucket/y/' limit 20").await.len(), 20);
     });
 }
 

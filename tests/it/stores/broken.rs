@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::TryStreamExt;
-use object_store::ObjectStoreExt;
 use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
 use query::datafusion;
-use query::store::metered;
+use query::store::{Patience, StoreOptions, Stores, metered};
 
 use super::files::{Files, bytes, error, file, s3};
 use super::server::{Asked, How, Reply, Server};
-use super::{at, run, s3_stores};
+use super::{at, run, s3_secret, s3_stores, stores_with};
 
 const SIZE: usize = 3 << 20;
 
@@ -58,6 +59,66 @@ fn a_body_that_breaks_again_and_again_is_read_as_long_as_something_comes() {
         reply.sent(if number < 40 { how } else { How::Whole })
     });
     assert!(read(&server).unwrap() == bytes(SIZE));
+}
+
+/// Stores that give nothing up within a test, but soon ask a second time.
+fn eager(server: &Server) -> Arc<Stores> {
+    let wait = Duration::from_secs(600);
+    let second_min = Duration::from_millis(50);
+    let patience = Patience { wait_min: wait, wait_max: wait, second_min, ..Patience::default() };
+    stores_with(StoreOptions { patience, ..StoreOptions::default() }, [s3_secret(server)])
+}
+
+#[test]
+fn a_body_that_stalls_is_left_for_a_second_answer_long_before_it_is_given_up() {
+    for at in [0, 1000, 2_000_000] {
+        let server =
+            bucket(move |_, number, reply| if number == 0 { reply.sent(How::Stall(at)) } else { reply });
+        let stores = eager(&server);
+        let (store, key) = at_file(&stores);
+        let got = run(async { store.get(&key).await.unwrap().bytes().await.unwrap() });
+        assert!(got == bytes(SIZE), "{at}");
+        let asked = server.asked();
+        let (first, last) = range_of(&asked[1]).unwrap();
+        assert!(first <= at && last == SIZE - 1, "{first}-{last}");
+        assert_eq!(asked[1].header("if-match"), Some("\"v1\""));
+        assert!(stores.usage()["s3://data/"].retried >= 1);
+    }
+}
+
+#[test]
+fn a_body_that_is_only_slow_is_not_given_up_for_a_second_answer() {
+    // Whoever left it would wait for ever: there is no second answer.
+    let server = bucket(|_, number, reply| match number {
+        0 => reply.sent(How::Pause(1 << 20, Duration::from_millis(500))),
+        _ => reply.sent(How::Silent),
+    });
+    let stores = eager(&server);
+    let (store, key) = at_file(&stores);
+    let got = run(async { store.get(&key).await.unwrap().bytes().await.unwrap() });
+    assert!(got == bytes(SIZE));
+    assert!(server.asked().len() >= 2, "a second answer was asked for");
+    assert_eq!(stores.usage()["s3://data/"].retried, 0, "and nothing was sent again");
+}
+
+#[test]
+fn a_second_answer_that_is_of_another_version_is_not_read() {
+    let server = bucket(|asked, number, reply| match number {
+        0 => reply.sent(How::Pause(1 << 20, Duration::from_millis(500))),
+        _ => {
+            let mut asked = asked.clone();
+            asked.headers.remove("if-match");
+            file(&asked, &vec![7; SIZE], "\"v2\"")
+        }
+    });
+    let stores = eager(&server);
+    let (store, key) = at_file(&stores);
+    let got = run(async { store.get(&key).await.unwrap().bytes().await.unwrap() });
+    assert!(got == bytes(SIZE));
+}
+
+fn at_file(stores: &Stores) -> (Arc<dyn ObjectStore>, Path) {
+    at(stores, "s3://data/a.bin")
 }
 
 #[test]
@@ -197,7 +258,7 @@ fn reads_that_nobody_waits_for_end() {
         body.try_next().await.unwrap().unwrap();
         drop(body);
         let before = server.asked().len();
-        tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+        tokio::time::sleep(Duration::from_millis(1500)).await;
         assert_eq!(server.asked().len(), before, "a read that was dropped is not sent again");
     });
 }

@@ -69,6 +69,8 @@ pub(super) enum How {
     Reset(usize),
     /// So many bytes of the body, then nothing more.
     Stall(usize),
+    /// So many bytes of the body, then nothing for so long, then the rest.
+    Pause(usize, Duration),
     /// Nothing at all.
     Silent,
 }
@@ -210,6 +212,11 @@ fn send(output: &mut TcpStream, request: &Asked, reply: Reply) -> std::io::Resul
             output.write_all(part(bytes))?;
             hold(output);
             return Ok(true);
+        }
+        How::Pause(bytes, time) => {
+            output.write_all(part(bytes))?;
+            std::thread::sleep(time);
+            output.write_all(&reply.body[part(bytes).len()..])?;
         }
         How::Silent => {}
     }
