@@ -139,7 +139,7 @@ pub(crate) async fn tables_in_hdfs() -> String {
 pub(crate) async fn put_in_hdfs(path: &str, bytes: Vec<u8>) {
     let client = ClientBuilder::new().with_url(Hdfs::get().url()).build().unwrap();
     let mut writer = client.create(path, WriteOptions::default().overwrite(true)).await.unwrap();
-    writer.write(bytes.into()).await.unwrap();
+    writer.write_bytes(bytes.into()).await.unwrap();
     writer.close().await.unwrap();
 }
 

@@ -153,7 +153,7 @@ impl fmt::Debug for Upload {
 
 async fn write(writer: &mut FileWriter, payload: PutPayload) -> Result<(), HdfsError> {
     for bytes in payload {
-        writer.write(bytes).await?;
+        writer.write_bytes(bytes).await?;
     }
     Ok(())
 }
