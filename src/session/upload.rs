@@ -51,7 +51,10 @@ impl Session {
             return Err(Error::usage(format!("'{url}' is a folder: a result is one object")));
         }
         let sent = send(file, &target).await;
-        Ok(target.end(sent).await?)
+        let ended = target.end(sent).await;
+        // What was listed before is out of date.
+        self.refresh();
+        Ok(ended?)
     }
 }
 

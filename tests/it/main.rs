@@ -19,6 +19,7 @@ mod progress;
 mod remote;
 mod remote_tables;
 mod remote_tpch;
+mod secrets;
 mod servers;
 mod slt;
 mod stores;
