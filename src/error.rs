@@ -253,6 +253,14 @@ impl StatementError {
         self
     }
 
+    /// The same without the values of secrets, in the advice too.
+    #[must_use]
+    pub(crate) fn without_secrets(mut self) -> Self {
+        self.message = hidden::hidden(self.message);
+        self.help = self.help.into_iter().map(hidden::hidden).collect();
+        self
+    }
+
     /// Sets the word beside the caret.
     #[must_use]
     pub fn with_label(mut self, label: impl Into<String>) -> Self {

@@ -16,12 +16,15 @@ use memchr::memmem;
 
 /// What stands in the place of a value.
 pub const MASK: &str = "***";
-/// Values shorter than this are hidden where they stand as words of their own only: every text has their letters.
+/// Values of fewer letters are looked for in no text: every text has them, and a message without the word `a` tells less
+/// than one that says so. Statements that have one are not quoted with it all the same ([`hide_words`]).
+const CHARS_MIN: usize = 4;
+/// Values up to this length are hidden where they stand as words of their own only.
 const WORD_BYTES_MAX: usize = 5;
 
 static VALUES: RwLock<BTreeSet<String>> = RwLock::new(BTreeSet::new());
 
-/// Hides a value from now on, in each form in which a text may carry it. An empty value hides nothing.
+/// Hides a value from now on, in each form in which a text may carry it. A value of up to three letters hides nothing.
 pub fn keep(value: &str) {
     let forms = forms::of(value);
     VALUES.write().unwrap_or_else(PoisonError::into_inner).extend(forms);
@@ -39,6 +42,22 @@ pub fn hidden(text: String) -> String {
         Cow::Borrowed(_) => text,
         Cow::Owned(masked) => masked,
     }
+}
+
+/// The same without these values, where they stand as words: for texts about the statement that has them, if they are too
+/// short to be looked for elsewhere.
+pub fn hide_words(text: String, values: &[String]) -> String {
+    let mut found = spans(&text);
+    for value in values.iter().filter(|value| !value.is_empty()) {
+        let places = memmem::find_iter(text.as_bytes(), value).map(|start| start..start + value.len());
+        found.extend(places.filter(|place| is_word(&text, place)));
+    }
+    if found.is_empty() { text } else { masked(&text, &joined(found)) }
+}
+
+/// Whether a value is too short to be looked for in texts.
+pub fn is_short(value: &str) -> bool {
+    value.trim().chars().count() < CHARS_MIN
 }
 
 /// Whether a text has something to hide.
@@ -110,8 +129,20 @@ mod tests {
 
     #[test]
     fn a_short_value_is_hidden_as_a_word() {
-        keep("q7z");
-        assert_eq!(hide("q7z, 'q7z' and q7zero"), "***, '***' and q7zero");
+        keep("q7zw");
+        assert_eq!(hide("q7zw, 'q7zw' and q7zwero"), "***, '***' and q7zwero");
+    }
+
+    #[test]
+    fn a_value_of_a_few_letters_is_hidden_where_it_is_named_only() {
+        for value in ["a", " q ", "x9", "q7~", "%41%42"] {
+            keep(value);
+        }
+        let text = "a q x9 q7~ AB %41%42";
+        assert_eq!(hide(text), "a q x9 q7~ AB ***");
+        let values = ["x9", "q7~", ""].map(String::from);
+        assert_eq!(hide_words("a 'x9', x99, q7~".into(), &values), "a '***', x99, ***");
+        assert!(is_short("äöü") && !is_short("äöüß"));
     }
 
     #[test]

@@ -172,11 +172,14 @@ impl Session {
     }
 
     /// Forgets what stores of the network have listed, and what was learnt of their objects: statements that follow see
-    /// what is there then. Local files are looked up for each statement anyway.
+    /// what is there then. Local files, and objects that a statement names, are looked up for each statement anyway.
     pub fn refresh(&self) {
-        if let Some(remotes) = self.context.state_ref().read().config().get_extension::<Remotes>() {
-            remotes.forget();
-        }
+        self.remotes().iter().for_each(|remotes| remotes.forget());
+    }
+
+    /// What the session knows of stores of the network.
+    fn remotes(&self) -> Option<Arc<Remotes>> {
+        self.context.state_ref().read().config().get_extension::<Remotes>()
     }
 
     /// The session's stores of the network, and the secrets that they are opened with.
@@ -231,7 +234,7 @@ impl Session {
             return Ok(Outcome::Rows(self.explained_graph(statement, params, of).await?));
         }
         if statement.is_estimate() {
-            return Ok(Outcome::Rows(self.estimated(statement, params).await?));
+            return Ok(Outcome::Rows(explain::without_secrets(self.estimated(statement, params).await?)));
         }
         let before = self.stores.usage();
         let plan = self.plan(statement, params, Runs::of(statement.ast())).await?;
@@ -255,6 +258,7 @@ impl Session {
         if describe::query_of(statement.ast()).is_some() {
             plan = describe::described(&self.context.state(), plan).map_err(|e| located(e, statement))?;
         }
+        let is_about_statements = statement.tells_of_plans() || explain::reads_catalog(&plan);
         let outcome = match self.execute(plan, statement.returns_rows()).await.map_err(told)? {
             Outcome::Rows(rows) if is_analyzed => {
                 Outcome::Rows(analyze::with_stores(rows, &self.stores, before))
@@ -262,9 +266,7 @@ impl Session {
             other => other,
         };
         Ok(match outcome {
-            Outcome::Rows(rows) if statement.tells_of_plans() => {
-                Outcome::Rows(explain::without_secrets(rows))
-            }
+            Outcome::Rows(rows) if is_about_statements => Outcome::Rows(explain::without_secrets(rows)),
             other => other,
         })
     }
@@ -437,10 +439,14 @@ async fn carry_out(context: &SessionContext, plan: LogicalPlan) -> Result<Outcom
     written(reach.during(lookup.during(run)).await?).await
 }
 
-/// Makes what is called temporary: here it ends with the session anyway, and the engine knows no such word.
+/// Makes what is called temporary: here it ends with the session anyway, and the engine knows no such word. The text of
+/// a view is kept without the values of secrets: it is only there to be shown.
 fn until_the_end(mut plan: LogicalPlan) -> LogicalPlan {
     match &mut plan {
-        LogicalPlan::Ddl(DdlStatement::CreateView(view)) => view.temporary = false,
+        LogicalPlan::Ddl(DdlStatement::CreateView(view)) => {
+            view.temporary = false;
+            view.definition = view.definition.take().map(hidden::hidden);
+        }
         LogicalPlan::Ddl(DdlStatement::CreateExternalTable(table)) => table.temporary = false,
         LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(table)) => table.temporary = false,
         _ => {}

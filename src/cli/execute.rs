@@ -67,6 +67,10 @@ impl Desk {
     }
 
     async fn run_to_its_end(&self, raw: &RawStatement, stop: &Stop) -> Result<Done> {
+        self.carried_out(raw, stop).await.map_err(|error| raw.veiled(error))
+    }
+
+    async fn carried_out(&self, raw: &RawStatement, stop: &Stop) -> Result<Done> {
         let statement = raw.parse(&self.session.functions())?;
         match self.session.run(&statement, &self.params).await? {
             Outcome::Rows(mut rows) => {

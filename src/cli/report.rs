@@ -8,6 +8,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet}
 use super::progress;
 use crate::config::ColorChoice;
 use crate::error::{Error, Place, StatementError};
+use crate::frontend::sql::secret_spans;
 use crate::hidden;
 
 /// Lines longer than this are cut around the place that matters.
@@ -127,7 +128,7 @@ impl<'a> Shown<'a> {
         let line_end = text[start..].find('\n').map_or(text.len(), |newline| start + newline);
         let line_end = if text[start..line_end].ends_with('\r') { line_end - 1 } else { line_end };
         let end = span.end.clamp(start, line_end);
-        let line = Masked::of(&text[line_start..line_end]);
+        let line = Masked::of(text, line_start..line_end);
         let (start_shown, end_shown) =
             (line.place(start - line_start, true), line.place(end - line_start, false));
         let from = floor(&line.text, start_shown.saturating_sub(CONTEXT_BYTES_MAX));
@@ -161,8 +162,14 @@ struct Masked {
 }
 
 impl Masked {
-    fn of(line: &str) -> Self {
-        let spans = hidden::spans(line);
+    /// A line of a script. What a statement says are values of secrets is left out however short it is.
+    fn of(script: &str, line: std::ops::Range<usize>) -> Self {
+        let named =
+            secret_spans(script).into_iter().filter(|span| span.start < line.end && line.start < span.end);
+        let named =
+            named.map(|span| span.start.max(line.start) - line.start..span.end.min(line.end) - line.start);
+        let line = &script[line.clone()];
+        let spans = hidden::joined(hidden::spans(line).into_iter().chain(named).collect());
         Self { text: hidden::masked(line, &spans), spans }
     }
 
@@ -198,9 +205,9 @@ mod tests {
     #[test]
     fn places_move_with_the_masks_before_them() {
         hidden::keep("report-value-1");
-        hidden::keep("rv2");
-        let line = "a report-value-1 b 'rv2' c";
-        let masked = Masked::of(line);
+        hidden::keep("rv2x");
+        let line = "a report-value-1 b 'rv2x' c";
+        let masked = Masked::of(line, 0..line.len());
         assert_eq!(masked.text, "a *** b '***' c");
         let at = |word: &str| line.find(word).unwrap();
         assert_eq!(masked.place(at("b "), true), masked.text.find("b ").unwrap());
@@ -208,5 +215,14 @@ mod tests {
         assert_eq!((masked.place(2, true), masked.place(16, false)), (2, 5));
         assert_eq!((masked.place(5, true), masked.place(9, false)), (2, 5));
         assert_eq!(masked.place(line.len(), false), masked.text.len());
+    }
+
+    #[test]
+    fn a_short_value_is_left_out_of_the_lines_that_name_it() {
+        let script = "create secret s (type s3,\n  key_id 'a', secret 'of the\nday')";
+        let lines: Vec<_> = script.match_indices('\n').map(|(at, _)| at).collect();
+        let shown = |line| Masked::of(script, line).text;
+        assert_eq!(shown(lines[0] + 1..lines[1]), "  key_id '***', secret '***");
+        assert_eq!(shown(lines[1] + 1..script.len()), "***')");
     }
 }

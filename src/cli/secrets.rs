@@ -2,7 +2,7 @@
 
 use sqlparser::tokenizer::Token;
 
-use crate::frontend::sql::tokens;
+use crate::frontend::sql::{secret_spans, tokens};
 use crate::hidden;
 
 /// Words that speak of secrets, wherever they stand in a text.
@@ -24,7 +24,7 @@ const SECRET_WORDS: [&str; 12] = [
 /// Whether a text may hold a secret. A text too many is left out rather than a secret kept: a word of
 /// secrets is enough, a key followed by a string, an address with a name and a password.
 pub(super) fn has_secret(text: &str) -> bool {
-    if hidden::is_in(text) {
+    if hidden::is_in(text) || !secret_spans(text).is_empty() {
         return true;
     }
     let lower = text.to_lowercase();
@@ -72,6 +72,8 @@ mod tests {
     fn secrets_are_seen() {
         let secrets = [
             "create secret s (type s3)",
+            "options ('aws.key_id' 'a')",
+            "set connection_string = 'a'",
             "CREATE USER u PASSWORD 'x'",
             "create external table t stored as csv location 's3://b' options ('aws.access_key_id' 'AKIA')",
             "set x.token = 'abc'",

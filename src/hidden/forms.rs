@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
+use super::is_short;
+
 /// What URLs leave as it is.
 const UNRESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 /// Lines and members shorter than this tell nothing.
 const PART_BYTES_MIN: usize = 12;
 
-/// All forms of a value, those of its parts too; none of an empty value.
+/// All forms of a value, those of its parts too; none of one that is too short.
 pub(super) fn of(value: &str) -> BTreeSet<String> {
     let mut forms = BTreeSet::new();
     add(value, &mut forms);
@@ -23,11 +25,8 @@ pub(super) fn of(value: &str) -> BTreeSet<String> {
 
 fn add(value: &str, forms: &mut BTreeSet<String>) {
     let value = value.trim();
-    if value.is_empty() {
-        return;
-    }
     let decoded = percent_decode_str(value).decode_utf8_lossy().into_owned();
-    for plain in [value.to_string(), decoded] {
+    for plain in [value.to_string(), decoded].into_iter().filter(|plain| !is_short(plain)) {
         let encoded = utf8_percent_encode(&plain, &UNRESERVED).to_string();
         forms.insert(lower_hex(&encoded));
         forms.insert(encoded);

@@ -8,8 +8,8 @@ const SECRET_PARTS: [&str; 9] =
 /// Names of such parameters.
 const SECRET_NAMES: [&str; 6] = ["sig", "pwd", "key", "code", "pass", "api_key"];
 
-/// Schemes of URLs that have something else before the `@`.
-const CONTAINER_SCHEMES: [&str; 4] = ["abfs", "abfss", "wasb", "wasbs"];
+/// Schemes of URLs that have no permission before the `@`: Azure's data lake has a container there, HDFS a user.
+const NAME_SCHEMES: [&str; 5] = ["abfs", "abfss", "wasb", "wasbs", "hdfs"];
 
 /// The bytes of a text to be hidden, in no order.
 pub(super) fn spans(text: &str) -> Vec<Range<usize>> {
@@ -18,12 +18,10 @@ pub(super) fn spans(text: &str) -> Vec<Range<usize>> {
     found
 }
 
-/// `name:password` of `name:password@host`. What stands before the `@` of Azure's data lake is a container.
+/// `name:password` of `name:password@host`. A name alone may be a token, but for some schemes.
 fn owner(text: &str, start: usize) -> Option<Range<usize>> {
     let scheme = text[..start - 3].rsplit(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
-    if CONTAINER_SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(scheme)) {
-        return None;
-    }
+    let is_name = NAME_SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(scheme));
     let rest = &text[start..];
     let end = rest.find(|c: char| ends_url(c) || matches!(c, '/' | '?' | '#')).unwrap_or(rest.len());
     // What stands behind the colon and is no port is a password, which somebody may have written with a slash in it.
@@ -31,7 +29,8 @@ fn owner(text: &str, start: usize) -> Option<Range<usize>> {
         rest[..end].split_once(':').is_some_and(|(_, port)| port.contains(|c: char| !c.is_ascii_digit()));
     let end = if is_begun { rest.find(ends_url).unwrap_or(rest.len()) } else { end };
     let length = rest[..end].rfind('@')?;
-    (length > 0).then(|| start..start + length)
+    let is_secret = length > 0 && (!is_name || rest[..length].contains(':'));
+    is_secret.then(|| start..start + length)
 }
 
 /// The value of `name=value`, if it is a secret's.
@@ -77,6 +76,7 @@ mod tests {
                 "s3://b/k?X-Amz-Credential=***&X-Amz-Expires=5",
             ),
             ("path?access_token=abc", "path?access_token=***"),
+            ("hdfs://ann:pw@nn:8020/x", "hdfs://***@nn:8020/x"),
         ] {
             assert_eq!(shown(text), hidden);
         }
@@ -92,6 +92,7 @@ mod tests {
             "https://@host",
             "https://host:80/a@b",
             "abfss://container@account.dfs.core.windows.net/x",
+            "hdfs://ann@nn:8020/x",
             "&&&",
         ] {
             assert_eq!(shown(text), text);

@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
+use datafusion::arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, StringViewArray};
 use datafusion::arrow::datatypes::Schema;
+use datafusion::catalog::information_schema::INFORMATION_SCHEMA;
 use datafusion::common::format::ExplainFormat;
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DFSchema, DFSchemaRef, Result, not_impl_err};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::{DdlStatement, LogicalPlan};
@@ -59,6 +61,16 @@ pub(super) fn explained(plan: Arc<LogicalPlan>) -> Result<Arc<LogicalPlan>> {
     }
 }
 
+/// Whether a plan reads the catalog, which has the texts of the statements that made its views and tables.
+pub(super) fn reads_catalog(plan: &LogicalPlan) -> bool {
+    let mut reads = false;
+    let walked = plan.apply_with_subqueries(|node| {
+        reads |= matches!(node, LogicalPlan::TableScan(scan) if scan.table_name.schema() == Some(INFORMATION_SCHEMA));
+        Ok(if reads { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    walked.is_ok() && reads
+}
+
 /// Rows of words, without the values of secrets in them.
 pub(super) fn without_secrets(rows: SendableRecordBatchStream) -> SendableRecordBatchStream {
     let schema = rows.schema();
@@ -71,10 +83,13 @@ pub(super) fn without_secrets(rows: SendableRecordBatchStream) -> SendableRecord
 }
 
 fn hidden_in(column: &ArrayRef) -> ArrayRef {
-    match column.as_string_opt::<i32>() {
-        Some(texts) => Arc::new(texts.iter().map(|text| text.map(hidden::hide)).collect::<StringArray>()),
-        None => Arc::clone(column),
+    if let Some(texts) = column.as_string_opt::<i32>() {
+        return Arc::new(texts.iter().map(|text| text.map(hidden::hide)).collect::<StringArray>());
     }
+    if let Some(texts) = column.as_string_view_opt() {
+        return Arc::new(texts.iter().map(|text| text.map(hidden::hide)).collect::<StringViewArray>());
+    }
+    Arc::clone(column)
 }
 
 /// The rows of a plan of one text, with its title; without the values of secrets.

@@ -254,6 +254,7 @@ async fn run(context: &SessionContext, plan: LogicalPlan, returns_rows: bool) ->
     let stores = state.config().get_extension::<Stores>();
     let stores = stores.ok_or_else(|| internal("the frame's session has no stores"))?;
     let session = Session { context: context.clone(), resources, stores };
+    session.remotes().iter().for_each(|remotes| remotes.run());
     session.execute(plan, returns_rows).await.map_err(|failure| match failure {
         Failure::Engine(error) => Error::Engine(error),
         Failure::Own(error) => error,

@@ -25,6 +25,7 @@ impl Session {
         params: &Params,
         runs: Runs,
     ) -> Result<LogicalPlan> {
+        self.remotes().iter().for_each(|remotes| remotes.begin());
         self.reached(statement, Box::pin(self.plan_here(statement, params, runs))).await
     }
 

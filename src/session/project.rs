@@ -34,6 +34,7 @@ use super::clock::{self, Runs};
 use super::{Failure, Session};
 use crate::error::{Error, Script, StatementError};
 use crate::frontend::sql::{Functions, RawStatement, Statement, split};
+use crate::hidden;
 use crate::memory::Resources;
 use crate::source::{ExternalTables, Files, Tables, below, from_base};
 use crate::store::Stores;
@@ -158,11 +159,11 @@ impl Project {
         match ddl {
             DdlStatement::CreateView(view) if view.name.table() == name => {
                 let query = coerced(Arc::unwrap_or_clone(view.input))?;
-                Ok(Arc::new(ViewTable::new(query, Some(text.trim_end().to_string()))))
+                Ok(Arc::new(ViewTable::new(query, Some(shown(text)))))
             }
             DdlStatement::CreateExternalTable(mut table) if table.name.table() == name => {
                 self.locate(&mut table.locations);
-                Ok(ExternalTables.open(&state, &table, Some(text.trim_end().to_string())).await?)
+                Ok(ExternalTables.open(&state, &table, Some(shown(text))).await?)
             }
             _ => Err(other_name(name).into()),
         }
@@ -188,6 +189,11 @@ fn external(error: Error) -> DataFusionError {
 
 fn other_name(name: &str) -> DataFusionError {
     DataFusionError::Plan(format!("the file does not make a table or view '{name}'"))
+}
+
+/// A statement as lists have it.
+fn shown(text: &str) -> String {
+    hidden::hide(text.trim_end()).into_owned()
 }
 
 fn is_view(ast: &Ast) -> bool {

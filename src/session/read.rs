@@ -140,6 +140,14 @@ impl Session {
 
     async fn read(&self, path: &str, reader: &'static str, options: &ReadOptions) -> Result<DataFrame> {
         check_name(path, reader)?;
+        self.remotes().iter().for_each(|remotes| remotes.begin());
+        let frame = self.read_some(path, options).await;
+        self.remotes().iter().for_each(|remotes| remotes.planned());
+        frame
+    }
+
+    /// The files that have wanted rows, else all.
+    async fn read_some(&self, path: &str, options: &ReadOptions) -> Result<DataFrame> {
         let Some(filter) = options.filter() else { return self.read_all(path, Tables::new()).await };
         // A frame may run at any time, so what the time is does not count.
         let state = clock::state_for(self.context.state(), Runs::Later);
@@ -245,6 +253,7 @@ impl Session {
             return Err(StatementError::new(message, Some(statement.place().clone())).into());
         }
         let plan = self.plan(&statement, &Params::default(), Runs::Later).await?;
+        self.remotes().iter().for_each(|remotes| remotes.planned());
         DataFrame::new(self.context.clone(), plan)
     }
 

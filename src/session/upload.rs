@@ -20,6 +20,7 @@ const PARTS_AT_ONCE: usize = 4;
 pub struct Spool {
     path: PathBuf,
     target: copy::Target,
+    session: Session,
     _file: Arc<dyn SpillFile>,
 }
 
@@ -35,7 +36,10 @@ impl Spool {
     /// A store that fails, a file that cannot be read.
     pub async fn upload(self) -> Result<()> {
         let sent = send(&self.path, &self.target).await;
-        Ok(self.target.end(sent).await?)
+        let ended = self.target.end(sent).await;
+        // What was listed before is out of date.
+        self.session.refresh();
+        Ok(ended?)
     }
 }
 
@@ -52,7 +56,7 @@ impl Session {
         let file = self.context.runtime_env().disk_manager.create_tmp_file("a result on its way")?;
         let path = file.path().map(Path::to_path_buf);
         let path = path.ok_or_else(|| DataFusionError::Internal("a temporary file without a path".into()))?;
-        Ok(Spool { path, target, _file: file })
+        Ok(Spool { path, target, session: self.clone(), _file: file })
     }
 }
 

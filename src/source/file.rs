@@ -23,6 +23,7 @@ use super::shape::Reader;
 use super::spool::Pipes;
 pub use super::table::{Addition, FILENAME};
 use super::table::{Definition, FileTable};
+use crate::hidden;
 
 /// Makes tables of paths.
 #[derive(Debug, Default)]
@@ -159,7 +160,7 @@ async fn open_as(
         _ => format::of_all(location, &files).await?,
     };
     let definition = Definition {
-        name: location.into(),
+        name: hidden::hide(location).into(),
         locations: vec![location.to_string()],
         reader: Reader::new(state, format, &HashMap::new())?,
         declared: None,

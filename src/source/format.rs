@@ -11,6 +11,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::find::{DataFile, Object};
 use crate::error::FileError;
+use crate::store::without_query;
 
 /// Bytes that are looked at to tell what a file is.
 const HEAD_BYTES: u64 = 4096;
@@ -87,7 +88,7 @@ impl Format {
             (".arrows", Format::Arrow),
             (".feather", Format::Arrow),
         ];
-        let name = path.file_name()?.to_str()?.to_ascii_lowercase();
+        let name = without_query(path.file_name()?.to_str()?).to_ascii_lowercase();
         let stem = [".gz", ".bz2", ".xz", ".zst"].into_iter().find_map(|ending| name.strip_suffix(ending));
         let (_, format) = FORMATS.into_iter().find(|(ending, _)| stem.unwrap_or(&name).ends_with(ending))?;
         (stem.is_none() || format.text().is_some()).then_some(format)
@@ -98,7 +99,7 @@ impl Format {
         const COMPRESSIONS: [(&str, &str); 4] =
             [(".gz", "gzip"), (".bz2", "bzip2"), (".xz", "xz"), (".zst", "zstd")];
         let format = Self::of_name(path)?;
-        let name = path.file_name()?.to_str()?.to_ascii_lowercase();
+        let name = without_query(path.file_name()?.to_str()?).to_ascii_lowercase();
         let compression = COMPRESSIONS.into_iter().find(|(ending, _)| name.ends_with(ending));
         Some((format.reader(), compression.map(|(_, compression)| compression)))
     }

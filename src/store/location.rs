@@ -34,6 +34,12 @@ impl Location {
             return Err(StoreError::new(text, "the URL names no bucket or host"));
         }
         let wrong = |trouble: String| StoreError::new(secrets.hide(text), trouble);
+        if let Some(trouble) = credentials(kind, authority) {
+            let help = format!(
+                "make them known with CREATE SECRET name (TYPE {kind}, …), and leave them out of the URL"
+            );
+            return Err(wrong(trouble.into()).with_help(help));
+        }
         let (authority, key) = match kind {
             Kind::Http => super::aside::put(authority, key, secrets),
             Kind::S3 | Kind::Gcs | Kind::Azure | Kind::Hdfs => {
@@ -53,5 +59,49 @@ impl Location {
         }
         let store = ObjectStoreUrl::parse(&store).map_err(|error| wrong(error.message().into_owned()))?;
         Ok(Some(Self { kind, store, key }))
+    }
+}
+
+/// What is wrong with an authority that has keys in it. Those of web servers are put aside; elsewhere nobody would look
+/// for them there, and names of files would show them.
+fn credentials(kind: Kind, authority: &str) -> Option<&'static str> {
+    let (user, host) =
+        authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
+    // A slash in a key ends the authority.
+    let is_torn = host.split_once(':').is_some_and(|(_, port)| port.contains(|c: char| !c.is_ascii_digit()));
+    match kind {
+        Kind::Http => None,
+        Kind::S3 | Kind::Gcs => {
+            (user.is_some() || is_torn).then_some("a URL of this kind has no name or keys before the bucket")
+        }
+        // Of Azure the container, of HDFS the user.
+        Kind::Azure | Kind::Hdfs => (is_torn || user.is_some_and(|user| user.contains(':')))
+            .then_some("a URL of this kind has no password"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_in_a_url_are_refused_and_not_shown() {
+        let secrets = Secrets::new();
+        for text in [
+            "s3a://AKIDINURL:hush/now@bucket/x.csv",
+            "gs://hush-now-1@bucket/x.csv",
+            "hdfs://ann:hush-now-2@nn:8020/x.csv",
+            "abfss://container:hush-now-3@account.dfs.core.windows.net/x.csv",
+        ] {
+            let error = Location::parse(text, &secrets).unwrap_err();
+            let told = format!("{error} {}", error.help.as_deref().unwrap_or_default());
+            assert!(
+                told.contains("CREATE SECRET") && !told.contains("hush") && !told.contains("AKID"),
+                "{told}"
+            );
+        }
+        for text in ["hdfs://ann@nn:8020/x.csv", "abfss://container@account.dfs.core.windows.net/x.csv"] {
+            assert!(Location::parse(text, &secrets).unwrap().is_some(), "{text}");
+        }
     }
 }

@@ -27,6 +27,7 @@ mod upload;
 mod wire;
 mod wording;
 
+pub use aside::without_query;
 pub use counted::Usage;
 pub use location::Location;
 pub use metered::metered;

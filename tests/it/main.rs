@@ -20,6 +20,7 @@ mod remote;
 mod remote_tables;
 mod remote_tpch;
 mod remote_writes;
+mod secrets;
 mod servers;
 mod slt;
 mod stores;

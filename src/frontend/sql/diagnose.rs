@@ -42,6 +42,11 @@ pub struct Names {
 
 /// Makes an error that points at its cause out of the planner's.
 pub fn diagnose(error: DataFusionError, statement: &Statement, names: &Names) -> StatementError {
+    // Advice has names of the statement in it.
+    diagnosed(error, statement, names).without_secrets()
+}
+
+fn diagnosed(error: DataFusionError, statement: &Statement, names: &Names) -> StatementError {
     if let Some(missing) = &names.missing {
         return unknown_relation(error, missing, statement, names);
     }

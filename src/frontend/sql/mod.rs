@@ -34,6 +34,7 @@ pub(super) use materialized::wish as materialized_wish;
 pub use params::Params;
 pub use refuse::Functions;
 pub use secret::{Clash, CreateSecret, DropSecret, SecretStatement};
+pub use secret_text::secret_spans;
 pub use split::{RawStatement, Split, split};
 pub use statement::Statement;
 pub(super) use summarize::is_marked as is_summarized;

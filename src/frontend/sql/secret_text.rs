@@ -5,8 +5,10 @@ use std::ops::Range;
 
 use sqlparser::tokenizer::Token;
 
+use super::RawStatement;
 use super::secret::string;
 use super::tokens::{Rest, Tokens, tokens};
+use crate::error::Error;
 use crate::hidden;
 use crate::store::secret::Secret;
 
@@ -32,17 +34,47 @@ const ASSIGNING: [&str; 5] = ["SET", "CREATE", "COPY", "ATTACH", "ALTER"];
 
 /// Hides the values of secrets that a text has, from now on.
 pub(super) fn keep(text: &str) {
-    // Most texts have none, and need not be taken apart for it.
-    let lower = text.to_ascii_lowercase();
-    if !NAMES.iter().any(|name| lower.contains(name)) {
-        return;
+    values(text).iter().for_each(|value| hidden::keep(value));
+}
+
+/// The bytes of a text that are values of secrets, however short: in order, apart from each other.
+pub fn secret_spans(text: &str) -> Vec<Range<usize>> {
+    if may_have(text) { spans(text, &tokens(text)) } else { Vec::new() }
+}
+
+/// The values of secrets that a text has.
+fn values(text: &str) -> Vec<String> {
+    if !may_have(text) {
+        return Vec::new();
     }
     let found = tokens(text);
-    for span in spans(text, &found) {
+    let value = |span: Range<usize>| {
         let is_whole =
             |(_, place): &&(Token, Range<usize>)| place.start <= span.start && span.end <= place.end;
         let token = found.tokens.iter().find(is_whole).and_then(|(token, _)| string(token));
-        hidden::keep(token.as_deref().unwrap_or(&text[span]));
+        token.unwrap_or_else(|| text[span].to_string())
+    };
+    spans(text, &found).into_iter().map(value).collect()
+}
+
+/// Most texts have no values of secrets, and need not be taken apart to know it.
+fn may_have(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    NAMES.iter().any(|name| lower.contains(name))
+}
+
+impl RawStatement {
+    /// An error of this statement, without those values of its secrets that are too short to be hidden everywhere.
+    pub fn veiled(&self, error: Error) -> Error {
+        let Error::Statement(mut statement) = error else { return error };
+        let mut short = values(&self.script.text[self.place().span]);
+        short.retain(|value| hidden::is_short(value));
+        if !short.is_empty() {
+            statement.message = hidden::hide_words(std::mem::take(&mut statement.message), &short);
+            let help = std::mem::take(&mut statement.help);
+            statement.help = help.into_iter().map(|line| hidden::hide_words(line, &short)).collect();
+        }
+        Error::Statement(statement)
     }
 }
 
@@ -264,6 +296,8 @@ mod tests {
     fn values_that_were_read_are_hidden() {
         keep("creat secret s (type s3, secret 'never-shown-again-1')");
         keep("create secret s (type s3, key_id 'never-shown-''again-2'");
+        keep("create secret s (type s3, key_id 'a', secret 'of')");
         assert_eq!(hidden::hide("never-shown-again-1, never-shown-'again-2"), "***, ***");
+        assert_eq!(hidden::hide("a line of words"), "a line of words");
     }
 }

@@ -58,6 +58,10 @@ impl RawStatement {
     /// # Errors
     /// Text that is no statement, and SQL whose meaning the planner would drop in silence.
     pub fn parse(&self, functions: &Functions) -> Result<Statement> {
+        self.parsed(functions).map_err(|error| self.veiled(error))
+    }
+
+    fn parsed(&self, functions: &Functions) -> Result<Statement> {
         let (place, parameters) = (self.place(), self.parameters());
         if let Some(secret) = secret::parse(self).transpose()? {
             let ast = Ast::Statement(Box::new(secret.ast()));

@@ -108,13 +108,7 @@ impl Schema {
             Ok(table) => Ok(table),
             Err(error) => Ok(Some(Arc::new(Broken {
                 kind: self.project.kind(name).ok().flatten().unwrap_or(TableType::Base),
-                text: self
-                    .project
-                    .definitions
-                    .read(name)
-                    .ok()
-                    .flatten()
-                    .map(|text| text.trim_end().to_string()),
+                text: self.project.definitions.read(name).ok().flatten().map(|text| super::shown(&text)),
                 trouble: error.message().into_owned(),
             }))),
         }

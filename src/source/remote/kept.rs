@@ -39,6 +39,14 @@ impl Kept {
             }
         }
     }
+
+    /// Forgets the start of an object, whatever its version.
+    pub(super) fn forget(&mut self, key: &Path) {
+        if let Some((_, old)) = self.starts.remove(key) {
+            self.bytes -= old.len();
+            self.order.retain(|other| other != key);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -63,6 +71,16 @@ mod tests {
         assert!(kept.start(&meta("a", "2")).is_none());
         kept.add(&meta("a", "2"), Bytes::from_static(b"yy"));
         assert_eq!(kept.bytes, 2);
+    }
+
+    #[test]
+    fn what_is_forgotten_gives_its_room_back() {
+        let mut kept = Kept::default();
+        kept.add(&meta("a", "1"), Bytes::from_static(b"x"));
+        kept.forget(&Path::from("a"));
+        kept.forget(&Path::from("a"));
+        assert!(kept.start(&meta("a", "1")).is_none());
+        assert_eq!((kept.bytes, kept.order.len()), (0, 0));
     }
 
     #[test]

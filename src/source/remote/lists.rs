@@ -21,7 +21,8 @@ pub(in crate::source) struct Level {
 /// Listings by folder. What a listing of a folder with all that is below it has shown answers for the folders in it.
 #[derive(Debug, Default)]
 pub(super) struct Lists {
-    objects: HashMap<Path, ObjectMeta>,
+    /// Those that were asked for by their names, with the number of the statement that did.
+    objects: HashMap<Path, (u64, ObjectMeta)>,
     levels: HashMap<Path, Arc<Level>>,
     /// Sorted by the text of their path.
     trees: HashMap<Path, Arc<[ObjectMeta]>>,
@@ -29,9 +30,15 @@ pub(super) struct Lists {
 }
 
 impl Lists {
-    /// An object that was listed or asked for.
-    pub(super) fn object(&self, key: &Path) -> Option<ObjectMeta> {
-        if let Some(meta) = self.objects.get(key) {
+    /// An object that a statement has asked for by its name.
+    pub(super) fn asked(&self, key: &Path, statement: u64) -> Option<ObjectMeta> {
+        let (by, meta) = self.objects.get(key)?;
+        (*by == statement).then(|| meta.clone())
+    }
+
+    /// An object as it was when it was last listed or asked for.
+    pub(super) fn last(&self, key: &Path) -> Option<ObjectMeta> {
+        if let Some((_, meta)) = self.objects.get(key) {
             return Some(meta.clone());
         }
         let folder = key.parent()?;
@@ -78,9 +85,11 @@ impl Lists {
         Some(part(self.covering(folder)?, folder).to_vec())
     }
 
-    pub(super) fn add_object(&mut self, meta: ObjectMeta) {
-        self.make_room(1);
-        self.objects.insert(meta.location.clone(), meta);
+    pub(super) fn add_object(&mut self, meta: ObjectMeta, statement: u64) {
+        if !self.objects.contains_key(&meta.location) {
+            self.make_room(1);
+        }
+        self.objects.insert(meta.location.clone(), (statement, meta));
     }
 
     pub(super) fn add_level(&mut self, folder: Path, level: Arc<Level>) {
@@ -153,8 +162,8 @@ mod tests {
         let level = lists.level(&Path::from("t/a")).unwrap();
         assert_eq!(keys(&level.files), ["t/a/x"]);
         assert_eq!(level.folders, [Path::from("t/a/y"), Path::from("t/a/y2")]);
-        assert_eq!(lists.object(&Path::from("t/b")).unwrap().location.as_ref(), "t/b");
-        assert!(lists.object(&Path::from("t/c")).is_none());
+        assert_eq!(lists.last(&Path::from("t/b")).unwrap().location.as_ref(), "t/b");
+        assert!(lists.last(&Path::from("t/c")).is_none());
         assert!(lists.tree(&Path::from("u")).is_none() && lists.level(&Path::ROOT).is_none());
     }
 
@@ -174,8 +183,8 @@ mod tests {
     #[test]
     fn too_many_objects_are_forgotten() {
         let mut lists = Lists::default();
-        lists.add_object(meta("a"));
+        lists.add_object(meta("a"), 1);
         lists.make_room(OBJECTS_MAX);
-        assert!(lists.object(&Path::from("a")).is_none());
+        assert!(lists.last(&Path::from("a")).is_none());
     }
 }

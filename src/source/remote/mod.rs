@@ -7,8 +7,9 @@
 //!          looks, footers, statistics <──┴──── kept: starts of objects, small objects whole
 //! ```
 //!
-//! A listing is believed until it is forgotten. All else is kept beside the version of the object that it was learnt of,
-//! and counts for no other version.
+//! A listing is believed until it is forgotten. An object that a statement names is asked for once by each statement, and
+//! if it is not the one that was listed, so is the listing forgotten. All else is kept beside the version of the object
+//! that it was learnt of, and counts for no other version.
 
 mod footer;
 mod kept;
@@ -18,6 +19,7 @@ mod pinned;
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -60,9 +62,31 @@ pub(super) fn streams(objects: usize, bytes: u64, partitions: usize) -> usize {
 #[derive(Debug, Default)]
 pub struct Remotes {
     known: Mutex<Vec<Arc<Remote>>>,
+    /// Statements that have begun.
+    statements: Arc<AtomicU64>,
+    /// Whether the last of them is planned, and yet to run.
+    is_planned: AtomicBool,
 }
 
 impl Remotes {
+    /// Begins a statement: objects that it names are asked for anew.
+    pub fn begin(&self) {
+        self.statements.fetch_add(1, Ordering::AcqRel);
+        self.is_planned.store(false, Ordering::Release);
+    }
+
+    /// Says that what was begun last will be run later, as a frame is.
+    pub fn planned(&self) {
+        self.is_planned.store(true, Ordering::Release);
+    }
+
+    /// Runs what was planned: what was found then counts for the first run, each other one is a statement of its own.
+    pub fn run(&self) {
+        if !self.is_planned.swap(false, Ordering::AcqRel) {
+            self.begin();
+        }
+    }
+
     /// Forgets everything that was listed and learnt.
     pub fn forget(&self) {
         lock(&self.known).clear();
@@ -79,15 +103,17 @@ impl Remotes {
     /// A store that cannot be opened.
     pub(super) fn at(state: &dyn Session, kind: Kind, url: &ObjectStoreUrl) -> Result<Arc<Remote>> {
         let store = state.runtime_env().object_store(url)?;
-        let new = |store| Arc::new(Remote::new(kind, url.clone(), store));
-        let Some(remotes) = state.config().get_extension::<Self>() else { return Ok(new(store)) };
+        let new = |store, statements| Arc::new(Remote::new(kind, url.clone(), store, statements));
+        let Some(remotes) = state.config().get_extension::<Self>() else {
+            return Ok(new(store, Arc::default()));
+        };
         let mut known = lock(&remotes.known);
         // A store that was opened anew may be another one behind the same URL.
         known.retain(|remote| remote.url != *url || Arc::ptr_eq(&remote.store, &store));
         if let Some(remote) = known.iter().find(|remote| remote.url == *url) {
             return Ok(Arc::clone(remote));
         }
-        let remote = new(store);
+        let remote = new(store, Arc::clone(&remotes.statements));
         known.push(Arc::clone(&remote));
         Ok(remote)
     }
@@ -98,6 +124,7 @@ pub(super) struct Remote {
     pub(super) kind: Kind,
     pub(super) url: ObjectStoreUrl,
     store: Arc<dyn ObjectStore>,
+    statements: Arc<AtomicU64>,
     lists: Mutex<Lists>,
     kept: Mutex<Kept>,
     footers: Arc<FileMetadataCache>,
@@ -125,12 +152,13 @@ impl fmt::Debug for Remote {
 }
 
 impl Remote {
-    fn new(kind: Kind, url: ObjectStoreUrl, store: Arc<dyn ObjectStore>) -> Self {
+    fn new(kind: Kind, url: ObjectStoreUrl, store: Arc<dyn ObjectStore>, statements: Arc<AtomicU64>) -> Self {
         let footers = DefaultCache::new(DEFAULT_METADATA_CACHE_LIMIT).with_name("footers");
         Self {
             kind,
             url,
             store,
+            statements,
             lists: Mutex::default(),
             kept: Mutex::default(),
             footers: Arc::new(footers),
@@ -139,19 +167,46 @@ impl Remote {
         }
     }
 
-    /// The object of a key; `None` if there is none. One request, unless it was listed before.
+    /// The object of a key; `None` if there is none. One request for each statement.
     pub(super) async fn object(&self, key: &Path) -> Result<Option<ObjectMeta>> {
-        if let Some(meta) = lock(&self.lists).object(key) {
+        let statement = self.statements.load(Ordering::Acquire);
+        if let Some(meta) = lock(&self.lists).asked(key, statement) {
             return Ok(Some(meta));
         }
         match self.store.head(key).await {
-            Ok(meta) => {
-                lock(&self.lists).add_object(meta.clone());
-                Ok(Some(meta))
+            Ok(meta) => Ok(Some(self.seen(meta, statement))),
+            Err(object_store::Error::NotFound { .. }) => {
+                if lock(&self.lists).last(key).is_some() {
+                    self.forget_lists();
+                }
+                Ok(None)
             }
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Takes note of an object as a statement has found it. What is known of another version is forgotten.
+    fn seen(&self, meta: ObjectMeta, statement: u64) -> ObjectMeta {
+        let last = lock(&self.lists).last(&meta.location);
+        let meta = match last {
+            // Listings write of one version what answers to HEAD write in another form.
+            Some(last) if pinned::has_version(&meta) && pinned::is_same(&last, &meta) => last,
+            Some(_) => {
+                self.forget_lists();
+                self.forget_object(&meta.location);
+                meta
+            }
+            None => meta,
+        };
+        lock(&self.lists).add_object(meta.clone(), statement);
+        meta
+    }
+
+    fn forget_object(&self, key: &Path) {
+        lock(&self.kept).forget(key);
+        lock(&self.looks).retain(|(other, _), _| other != key);
+        lock(&self.statistics).remove(key);
+        self.footers.remove(key);
     }
 
     /// The objects and the folders of a folder, not what is below these.

@@ -46,14 +46,19 @@ impl Pinned {
         self.remote.forget_lists();
         let name = format!("{}{}", self.remote.url, planned.location);
         let changed = FileError::new(name, "it has changed since the query was planned")
-            .with_help("run the query again");
+            .with_help("what was listed is forgotten, as by .refresh: run the query again");
         Err(object_store::Error::Generic { store: "pinned", source: Box::new(changed) })
     }
 }
 
+/// Whether there is anything but its size that tells a version from another.
+pub(super) fn has_version(meta: &ObjectMeta) -> bool {
+    meta.e_tag.is_some() || meta.last_modified.timestamp() != 0
+}
+
 /// Whether two answers are about one version. Stores write one ETag with and without quotes, and one time with and
 /// without its milliseconds.
-fn is_same(planned: &ObjectMeta, got: &ObjectMeta) -> bool {
+pub(super) fn is_same(planned: &ObjectMeta, got: &ObjectMeta) -> bool {
     let tag = |meta: &ObjectMeta| {
         let tag = meta.e_tag.as_deref()?;
         Some(tag.strip_prefix("W/").unwrap_or(tag).trim_matches('"').to_string())
@@ -61,7 +66,15 @@ fn is_same(planned: &ObjectMeta, got: &ObjectMeta) -> bool {
     let has_size = planned.size == got.size;
     match (tag(planned), tag(got)) {
         (Some(planned), Some(got)) => has_size && planned == got,
-        _ => has_size && planned.last_modified.timestamp() == got.last_modified.timestamp(),
+        _ => has_size && is_same_time(planned, got),
+    }
+}
+
+fn is_same_time(planned: &ObjectMeta, got: &ObjectMeta) -> bool {
+    let (planned, got) = (planned.last_modified, got.last_modified);
+    match planned.timestamp_subsec_millis() > 0 && got.timestamp_subsec_millis() > 0 {
+        true => planned.timestamp_millis() == got.timestamp_millis(),
+        false => planned.timestamp() == got.timestamp(),
     }
 }
 
@@ -104,7 +117,9 @@ impl ObjectStore for Pinned {
         if !is_head && let Some(bytes) = self.kept(meta, &range) {
             return Ok(given(meta, range, bytes));
         }
-        let got = self.remote.store.get_opts(location, options).await?;
+        let remote = &self.remote;
+        // It may be gone: then the listing is out of date.
+        let got = remote.store.get_opts(location, options).await.inspect_err(|_| remote.forget_lists())?;
         self.check(meta, &got.meta)?;
         // A small object is often read at its end first, for its footer, and then again for its rows.
         if !is_head && range == (0..meta.size) && meta.size <= START_BYTES {
@@ -112,7 +127,21 @@ impl ObjectStore for Pinned {
             lock(&self.remote.kept).add(meta, bytes.clone());
             return Ok(given(meta, range, bytes));
         }
-        Ok(got)
+        let GetResult { payload, meta, range, attributes } = got;
+        let payload = match payload {
+            // It may change while it is read.
+            GetResultPayload::Stream(body) => {
+                let remote = Arc::clone(remote);
+                let body = body.inspect(move |piece| {
+                    if piece.is_err() {
+                        remote.forget_lists();
+                    }
+                });
+                GetResultPayload::Stream(body.boxed())
+            }
+            other => other,
+        };
+        Ok(GetResult { payload, meta, range, attributes })
     }
 
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
@@ -168,5 +197,6 @@ mod tests {
         assert!(!same(meta(Some("x"), 1, 0), meta(Some("x"), 2, 0)));
         assert!(same(meta(None, 1, 1000), meta(Some("x"), 1, 1999)));
         assert!(!same(meta(None, 1, 1000), meta(None, 1, 2000)));
+        assert!(!same(meta(None, 1, 1001), meta(None, 1, 1002)));
     }
 }

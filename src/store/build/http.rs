@@ -143,8 +143,12 @@ impl Files {
         if !is_signed {
             match self.send("HEAD", key, options, None).await {
                 Ok(response) => {
-                    if let Some(meta) = described(key, &response).meta(None) {
+                    let answer = described(key, &response);
+                    if let Some(meta) = answer.meta(None) {
                         self.wholes.forget_unless(&meta);
+                        return Ok(meta);
+                    }
+                    if let Some(meta) = self.wholes.same(key, &answer) {
                         return Ok(meta);
                     }
                 }
@@ -160,11 +164,14 @@ impl Files {
                 self.wholes.forget_unless(&meta);
                 Ok(meta)
             }
-            None => {
-                self.wholes.forget(key);
-                let whole = self.whole(key, Some(response)).await?;
-                Ok(whole.meta.clone())
-            }
+            None => match self.wholes.same(key, &answer) {
+                Some(meta) => Ok(meta),
+                None => {
+                    self.wholes.forget(key);
+                    let whole = self.whole(key, Some(response)).await?;
+                    Ok(whole.meta.clone())
+                }
+            },
         }
     }
 

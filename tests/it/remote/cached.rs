@@ -21,20 +21,84 @@ fn new_objects_are_seen_after_a_refresh() {
 #[test]
 fn another_version_is_never_taken_for_the_one_that_was_looked_into() {
     block_on(async {
-        for (extension, first, second) in [
-            // As long as the first, and in the same second: only the tag tells.
-            ("csv", b"id\n1\n".to_vec(), b"id\n7\n".to_vec()),
-            ("parquet", fixtures::whole("parquet"), other_parquet()),
-        ] {
+        for (extension, first, second) in versions() {
             let cloud = Cloud::new();
-            let sql = format!("select sum(id) from 's3://bucket/x.{extension}'");
-            cloud.put(&format!("x.{extension}"), first).await;
+            let sql = format!("select sum(id) from 's3://bucket/t/*.{extension}'");
+            cloud.put(&format!("t/x.{extension}"), first).await;
             let before = cloud.one(&sql).await;
-            cloud.put(&format!("x.{extension}"), second).await;
+            cloud.put(&format!("t/x.{extension}"), second).await;
+            // A listing is believed, and what was read of its objects is theirs.
+            assert_eq!(cloud.one(&sql).await, before, "{extension}");
             cloud.session.refresh();
             assert_ne!(cloud.one(&sql).await, before, "{extension}");
         }
     });
+}
+
+#[test]
+fn an_object_that_is_named_is_looked_up_by_each_statement() {
+    block_on(async {
+        for (extension, first, second) in versions() {
+            let cloud = Cloud::new();
+            let sql = format!("select sum(id), count(*) from 's3://bucket/x.{extension}'");
+            let key = format!("x.{extension}");
+            cloud.put(&key, first).await;
+            let before = cloud.one(&sql).await;
+            // One request, however often it is named; what was read of it is read no more.
+            let twice = format!("select * from ({sql}) a, ({sql}) b");
+            for sql in [&sql, &twice] {
+                assert_eq!(cloud.requests(sql).await, [format!("head {key}")], "{sql}");
+            }
+            cloud.put(&key, second).await;
+            assert_ne!(cloud.one(&sql).await, before, "{extension}");
+            assert_eq!(cloud.requests(&sql).await, [format!("head {key}")]);
+            cloud.store.delete(&key).await;
+            let error = cloud.error(&sql).await;
+            assert!(error.contains(&format!("no such file: 's3://bucket/{key}'")), "{error}");
+        }
+    });
+}
+
+#[test]
+fn a_listing_that_is_seen_to_be_out_of_date_is_forgotten() {
+    block_on(async {
+        let cloud = Cloud::new();
+        cloud.put("t/a.csv", "id\n1\n").await;
+        cloud.put("t/b.csv", "id\n2\n").await;
+        assert_eq!(cloud.one(SUM).await, "3");
+        cloud.put("t/a.csv", "id\n10\n").await;
+        cloud.put("t/b.csv", "id\n20\n").await;
+        // The folder comes first, and is read as the object is that comes after it.
+        let both = "select sum(id) from (select id from 's3://bucket/t/' union all select id from 's3://bucket/t/a.csv')";
+        assert_eq!(cloud.one(both).await, "40");
+        assert_eq!(cloud.one(SUM).await, "30");
+    });
+}
+
+#[test]
+fn a_frame_looks_an_object_up_when_it_is_made_and_each_time_it_runs_again() {
+    block_on(async {
+        let cloud = Cloud::new();
+        cloud.put("x.csv", "id\n1\n").await;
+        let frame = cloud.session.read_csv("s3://bucket/x.csv").await.unwrap();
+        assert_eq!(frame.count().await.unwrap(), 1);
+        let heads = |requests: Vec<String>| requests.iter().filter(|text| text.starts_with("head")).count();
+        assert_eq!(heads(cloud.store.taken()), 1);
+        cloud.put("x.csv", "id\n1\n2\n").await;
+        assert_eq!(frame.count().await.unwrap(), 2);
+        let frame = cloud.session.sql("from 's3://bucket/x.csv'").await.unwrap();
+        cloud.store.taken();
+        assert_eq!(frame.count().await.unwrap(), 2);
+        assert_eq!(heads(cloud.store.taken()), 0);
+    });
+}
+
+/// By the ending of its name, an object and another of the same length, from the same second: only the tag tells.
+fn versions() -> [(&'static str, Vec<u8>, Vec<u8>); 2] {
+    [
+        ("csv", b"id\n1\n".to_vec(), b"id\n7\n".to_vec()),
+        ("parquet", fixtures::whole("parquet"), other_parquet()),
+    ]
 }
 
 /// As the five rows, but for one value; as long as these.
@@ -61,13 +125,17 @@ fn an_object_that_changes_after_it_was_listed_is_an_error_once() {
             (0..200_000).for_each(|_| text.push_str(&format!("{id}\n")));
             text
         };
-        cloud.put("x.csv", long(1)).await;
-        let sql = "select sum(id) from 's3://bucket/x.csv'";
-        assert_eq!(cloud.one(sql).await, "200000");
-        cloud.put("x.csv", long(2)).await;
-        let error = cloud.error(sql).await;
-        assert!(error.contains("s3://bucket/x.csv") && error.contains("has changed"), "{error}");
-        assert_eq!(cloud.one(sql).await, "400000");
+        // A small one, which is kept, beside one that is read each time.
+        cloud.put("t/a.csv", "id\n0\n").await;
+        cloud.put("t/x.csv", long(1)).await;
+        assert_eq!(cloud.one(SUM).await, "200000");
+        cloud.put("t/a.csv", "id\n7\n").await;
+        cloud.put("t/x.csv", long(2)).await;
+        let Err(error) = crate::engine::run(&cloud.session, SUM).await else { panic!("no error") };
+        let error = format!("{error:?}");
+        assert!(error.contains("s3://bucket/t/x.csv") && error.contains("has changed"), "{error}");
+        assert!(error.contains("forgotten, as by .refresh: run the query again"), "{error}");
+        assert_eq!(cloud.one(SUM).await, "400007");
     });
 }
 
@@ -82,6 +150,7 @@ fn an_object_that_is_gone_is_an_error_that_names_it() {
         cloud.store.delete("t/b.csv").await;
         let error = cloud.error(SUM).await;
         assert!(error.contains("s3://bucket/t/b.csv"), "{error}");
+        assert_eq!(cloud.one(SUM).await, "1");
     });
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use super::{CTRL_D, CTRL_R, Room, UP};
+use super::{CTRL_C, CTRL_D, CTRL_R, ENTER, Room, UP};
 
 #[test]
 fn the_history_is_for_its_owner_and_without_secrets() {
@@ -19,6 +19,16 @@ fn the_history_is_for_its_owner_and_without_secrets() {
     // The value of a secret is known by now, wherever it stands.
     shell.line("create secret t (type http, bearer_token 'never-kept-in-history');");
     shell.line("select 'never-kept-in-history' as a;");
+    // Over several lines, also if somebody thinks better of it half way.
+    shell.send(&format!("create secret u (type s3,{ENTER}  key_id 'AKIALINES',{ENTER}"));
+    shell.line("  secret 'hush-over-lines');");
+    shell.send(&format!("create secret v (type s3,{ENTER}  secret 'hush-half-way',{ENTER}"));
+    shell.shows("'hush-half-way',");
+    shell.send(CTRL_C);
+    shell.ready(1);
+    shell.line("select 3 as c;");
+    shell.line(&format!("create secret w (type s3,{ENTER} secret 'q~7', key_id 'z~7');"));
+    shell.line("set password 'q~7';");
     shell.line(".tables");
     shell.send(CTRL_D);
     assert_eq!(shell.ends(), 0);
@@ -27,7 +37,7 @@ fn the_history_is_for_its_owner_and_without_secrets() {
     assert_eq!(mode(&room.history()), 0o600);
     assert_eq!(mode(room.history().parent().unwrap()), 0o700);
     let text = fs::read_to_string(room.history()).unwrap();
-    assert_eq!(text, "#V2\nselect 1 as a;\nselect 2\\nas b;\n.tables\n");
+    assert_eq!(text, "#V2\nselect 1 as a;\nselect 2\\nas b;\nselect 3 as c;\n.tables\n");
 }
 
 #[test]

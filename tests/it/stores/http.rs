@@ -121,6 +121,26 @@ fn a_server_that_says_neither_length_nor_version_is_read_whole() {
 }
 
 #[test]
+fn a_file_of_unknown_length_is_read_again_only_in_another_version() {
+    let server = Server::start(|asked, number| match asked.method.as_str() {
+        "HEAD" => Reply::new(405, ""),
+        _ => {
+            let tag = if number < 5 { "\"v1\"" } else { "\"v2\"" };
+            Reply::new(200, bytes(SIZE)).with("etag", tag).sent(How::Unmeasured)
+        }
+    });
+    let stores = stores([]);
+    let (store, key) = at(&stores, &format!("{}/made", server.url()));
+    let read = || stores.usage()[&format!("{}/", server.url())].read_bytes;
+    run(async {
+        for times in [1, 1, 2] {
+            assert_eq!(store.head(&key).await.unwrap().size, SIZE as u64);
+            assert_eq!(read(), times * SIZE as u64, "{:?}", server.log());
+        }
+    });
+}
+
+#[test]
 fn a_body_that_breaks_without_a_version_is_not_put_together() {
     let server = Server::start(|asked, number| match asked.range(SIZE) {
         None => Reply::new(200, bytes(SIZE)).sent(if number == 0 { How::Cut(1 << 20) } else { How::Whole }),

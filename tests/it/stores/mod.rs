@@ -1,12 +1,14 @@
 //! Stores of the network against small servers on loopback.
 
 mod broken;
+mod environment;
 mod files;
 mod gcs_azure;
 mod http;
 mod messages;
 mod s3;
 mod server;
+mod signed;
 mod threads;
 
 use std::collections::BTreeMap;

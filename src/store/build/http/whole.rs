@@ -16,7 +16,7 @@ use futures::stream::{self, BoxStream};
 use tokio::sync::OnceCell;
 use tokio::time::{sleep, timeout};
 
-use super::answer::described;
+use super::answer::{Described, described};
 use super::generic;
 use crate::store::trouble::{Trouble, What};
 use crate::store::wire::Line;
@@ -92,16 +92,28 @@ impl Wholes {
     pub(super) fn forget_unless(&self, meta: &ObjectMeta) {
         let mut known = self.known();
         let Some(whole) = known.get(&meta.location).and_then(|cell| cell.get()) else { return };
-        let has_version = meta.e_tag.is_some() || meta.last_modified.timestamp() != 0;
-        let is_same = has_version && whole.meta == *meta;
+        let is_same = has_version(meta) && whole.meta == *meta;
         if !is_same {
             known.remove(&meta.location);
         }
     }
 
+    /// The file, if it is here and an answer that does not tell its size is about just this version.
+    pub(super) fn same(&self, key: &Path, answer: &Described) -> Option<ObjectMeta> {
+        let known = self.known();
+        let whole = known.get(key)?.get()?;
+        let meta = answer.of_size(whole.meta.size);
+        (answer.status == 200 && has_version(&meta) && meta == whole.meta).then_some(meta)
+    }
+
     fn known(&self) -> MutexGuard<'_, BTreeMap<Path, Cell>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether there is anything to tell a version by.
+fn has_version(meta: &ObjectMeta) -> bool {
+    meta.e_tag.is_some() || meta.last_modified.timestamp() != 0
 }
 
 async fn fetched<Again: Future<Output = Result<HttpResponse>>>(

@@ -14,9 +14,9 @@ use super::super::{Done, Room};
 const MARK: &str = "PLANT";
 
 /// A value that nothing else has.
-fn planted(number: usize) -> String {
-    // Before the `@` of a URL, without a colon, a slash begins the path.
-    let slash = if number == 32 { '-' } else { '/' };
+pub(super) fn planted(number: usize) -> String {
+    // Before the `@` of a URL a slash begins the path.
+    let slash = if matches!(number, 32 | 37 | 80..) { '-' } else { '/' };
     format!("{MARK}{number:02}a{slash}{MARK}{number:02}b+{MARK}{number:02}c")
 }
 
@@ -38,6 +38,7 @@ create secret h1 (type http, bearer_token '{12}', scope '{server}/one');
 create secret h2 (type http, scope '{server}/two',
     extra_http_headers map {'Authorization': 'Bearer {13}', 'X-Key': '{14}'});
 create secret p1 (type s3, key_id $plain, secret $s3_secret, scope 's3://parameters');
+create secret scoped (type http, bearer_token '{36}', scope 'https://user:{36}@127.0.0.1/');
 create secret twice (type http, bearer_token '{15}');
 create secret twice (type http, bearer_token '{16}');
 
@@ -71,6 +72,11 @@ explain graph select * from 'data.csv' where name <> '{11}==';
 explain analyze graph select * from 'data.csv' where name <> '{1}';
 describe select '{2}';
 select cast('{2}' as int);
+-- From the configuration file, the environment, a URL: nothing here says that they are secrets.
+select cast('{51}' as int);
+select cast('{53}' as int);
+select cast('{71}' as int);
+select cast('{37}' as int);
 select cast(name || '{2}' as int) from 'data.csv';
 select "{1}" from 'data.csv' where password = '{2}' and name = '{8}' || nothing;
 show secrets;
@@ -79,7 +85,7 @@ create secret f10 (type s3, secret '{35}
 "#;
 
 fn filled(text: &str, server: &str) -> String {
-    let user = format!("://user:{}@", planted(28));
+    let user = format!("://user:{}@", planted(37));
     let text = text.replace("{server_with_user}", &server.replace("://", &user));
     let text = text.replace("{server}", server);
     (1..100).fold(text, |text, number| text.replace(&format!("{{{number}}}"), &planted(number)))
@@ -144,10 +150,11 @@ fn run(room: &Room, args: &[&str]) -> Done {
 
 /// Fails if a text has a planted value or a part of one, in whatever form.
 #[track_caller]
-fn assert_clean(what: &str, bytes: &[u8]) {
+pub(super) fn assert_clean(what: &str, bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    // `user:` and the beginning of value 28, as web servers are told them.
-    assert!(!text.contains("dXNlcjpQTEFOVDI4"), "{what} tells a name and a password");
+    // `user:` and the beginning of values 37 and 80, as web servers are told them.
+    let is_told = text.contains("dXNlcjpQTEFOVDM3") || text.contains("dXNlcjpQTEFOVDgw");
+    assert!(!is_told, "{what} tells a name and a password");
     let found = text.to_uppercase().find(MARK).map(|at| {
         let start = (0..=at.saturating_sub(150)).rev().find(|at| text.is_char_boundary(*at)).unwrap();
         text[start..].chars().take(300).collect::<String>()
@@ -156,7 +163,7 @@ fn assert_clean(what: &str, bytes: &[u8]) {
 }
 
 /// All files of a folder and of those in it, but for the inputs.
-fn assert_clean_folder(folder: &Path) {
+pub(super) fn assert_clean_folder(folder: &Path) {
     for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
         let path = entry.path();
         assert_clean("a name", path.as_os_str().as_encoded_bytes());
@@ -187,7 +194,45 @@ fn planted_values_are_nowhere_in_what_a_session_leaves() {
         assert!(room.path(made).exists(), "{made}: {}", done.stderr);
     }
     let record = room.read("record.json");
-    assert!(record.contains("\"sql_withheld\": true") && record.contains("***"), "{record}");
+    assert!(
+        record.contains("\"sql_withheld\": true") && record.contains("withheld: it may hold"),
+        "{record}"
+    );
+}
+
+#[test]
+fn what_is_given_as_a_parameter_is_hidden_before_anything_runs() {
+    let room = Room::new();
+    let (named, used) = (format!("api_token={}", planted(62)), format!("plain={}", planted(63)));
+    let statements = ["select cast($api_token as int)", "select cast($plain as int)"];
+    let secret = "create secret s (type s3, key_id $plain, secret $plain)";
+    let given = ["--keep-going", "--param", &named, "--param", &used];
+    let args = [&given[..], &["-c", statements[0], "-c", statements[1], "-c", secret]].concat();
+    let done = room.query(args).run();
+    assert_eq!((done.code, done.stderr.matches("***").count()), (Some(1), 2), "{}", done.stderr);
+    assert_clean("standard error", done.stderr.as_bytes());
+}
+
+#[test]
+fn credentials_that_are_found_later_are_in_nothing_that_was_noted_before() {
+    let room = Room::new();
+    fs::create_dir(room.path(".aws")).unwrap();
+    let keys =
+        format!("[default]\naws_access_key_id = {}\naws_secret_access_key = {}\n", planted(64), planted(65));
+    room.write(".aws/credentials", keys);
+    let before = format!("select count(*) as n, '{}' as a", planted(65));
+    let after = "from 's3://nowhere/x.csv'";
+    let files = ["--record", "record.json", "--trace", "trace.json", "--report", "report.html"];
+    let query = room.query([&["--keep-going", "-c", &before, "-c", after], &files[..]].concat());
+    let home = room.path("").display().to_string();
+    let query = query.env("HOME", &home).env("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
+    let done = query.env("AWS_EC2_METADATA_DISABLED", "true").run();
+    assert_eq!(done.code, Some(1), "{}", done.stderr);
+    assert_clean("standard error", done.stderr.as_bytes());
+    for file in ["record.json", "trace.json", "report.html"] {
+        assert_clean(file, &room.bytes(file));
+    }
+    assert!(room.read("record.json").contains("'***' as a"), "{}", room.read("record.json"));
 }
 
 #[test]

@@ -2,4 +2,5 @@
 
 mod file;
 mod hidden;
+mod places;
 mod statements;
