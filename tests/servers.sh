@@ -55,6 +55,7 @@ case "${1:-}" in
     # Two that install at the same time take turns.
     exec 9>"$tools/servers.lock"
     flock 9
+    command -v openssl >/dev/null || debian openssl
     install_hdfs
     install_s3
     ;;

@@ -79,7 +79,8 @@ fn main() -> ExitCode {
         tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(64 << 20).build();
     let server = Server::start(data::objects(&folder.join("tpch1/lineitem.parquet")), LATENCY);
     let mut bench = Bench { server, runtime: runtime.unwrap(), folder, missed: Vec::new() };
-    let parts: [(&str, fn(&mut Bench)); 4] = [
+    type Part = fn(&mut Bench);
+    let parts: [(&str, Part); 4] = [
         ("open", open::measure),
         ("first", first::measure),
         ("faults", faults::measure),

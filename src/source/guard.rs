@@ -219,6 +219,10 @@ impl FileSource for Guarded {
         ordering: Option<LexOrdering>,
         config: &FileScanConfig,
     ) -> Result<Option<FileScanConfig>> {
+        // Objects of the network are read in more streams than there are threads: these wait most of the time.
+        if self.remote.is_some() && config.file_groups.len() > partitions {
+            return Ok(None);
+        }
         self.inner.repartitioned(partitions, min_size, ordering, config)
     }
 

@@ -143,3 +143,23 @@ fn what_was_learnt_is_not_asked_for_again() {
         }
     });
 }
+
+#[test]
+fn many_objects_are_read_at_once_on_few_threads() {
+    block_on(async {
+        let cloud = Cloud::new();
+        for place in 0..30 {
+            cloud.put(&format!("t/{place}.parquet"), numbers(100_000)).await;
+        }
+        // Cut into parts wherever the engine may.
+        cloud.rows("set datafusion.optimizer.repartition_file_min_size = 0").await;
+        cloud.rows("set datafusion.execution.target_partitions = 2").await;
+        let sql = "select sum(n) from 's3://bucket/t/*.parquet' where n % 2 = 0";
+        assert_eq!(cloud.one(sql).await, (30 * 50_000_u64 * 49_999).to_string());
+        // The second time, there is nothing to do but to read.
+        cloud.store.count_anew();
+        let requests = cloud.requests(sql).await;
+        assert!(requests.len() >= 30, "{requests:?}");
+        assert!(cloud.store.together() >= 8, "{} at once", cloud.store.together());
+    });
+}

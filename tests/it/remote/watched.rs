@@ -45,6 +45,11 @@ impl Watched {
         self.under_way_max.load(Ordering::SeqCst)
     }
 
+    /// Counts them anew.
+    pub(super) fn count_anew(&self) {
+        self.under_way_max.store(0, Ordering::SeqCst);
+    }
+
     fn log(&self) -> MutexGuard<'_, Vec<String>> {
         self.log.lock().unwrap()
     }

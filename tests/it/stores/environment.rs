@@ -2,11 +2,11 @@
 //! own, for the environment is the process's.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use tempfile::TempDir;
 
+use super::certificates::Certificates;
 use super::files::file;
 use super::server::{Reply, Server};
 
@@ -108,17 +108,13 @@ print(server.server_port, flush=True)
 server.serve_forever()
 ";
 
-fn certificates(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/stores/certificates").join(name);
-    path.to_str().unwrap().to_string()
-}
-
 impl Encrypted {
     fn start() -> Self {
         let room = tempfile::tempdir().unwrap();
         std::fs::write(room.path().join("a.csv"), "id\n7\n").unwrap();
         let mut child = Command::new("python3")
-            .args(["-c", SERVE, &certificates("localhost.pem")])
+            .args(["-c", SERVE])
+            .arg(Certificates::get().localhost())
             .current_dir(room.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -141,7 +137,7 @@ impl Drop for Encrypted {
 fn certificates_of_ones_own_are_named_by_the_environment() {
     let server = Encrypted::start();
     let sql = format!("select id from 'https://localhost:{}/a.csv'", server.port);
-    let done = query(&sql, &[("SSL_CERT_FILE", &certificates("authority.pem"))]);
+    let done = query(&sql, &[("SSL_CERT_FILE", Certificates::get().authority().to_str().unwrap())]);
     assert_eq!(text(&done.stdout), "id\n7\n", "{}", text(&done.stderr));
     // Without it, nobody vouches for the server.
     let done = query(&sql, &[]);

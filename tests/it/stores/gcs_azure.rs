@@ -5,6 +5,7 @@ use futures::TryStreamExt;
 use object_store::ObjectStoreExt;
 use query::store::Kind;
 
+use super::certificates::rsa_key;
 use super::files::{Files, bytes, s3};
 use super::server::{Asked, How, Reply, Server};
 use super::signed::{base64, claims, is_signed_for_azure};
@@ -14,10 +15,6 @@ const SIZE: usize = 100_000;
 
 /// The key of the account `acc`.
 const KEY: &str = "cGxhbnRlZC1rZXk=";
-/// The private key of a service account, made for these tests.
-const SERVICE_KEY: &str = include_str!("certificates/service.pem");
-/// The modulus of the public key that belongs to it, in hexadecimal digits.
-const SERVICE_MODULUS: &str = include_str!("certificates/service.modulus");
 
 #[test]
 fn google_is_read_listed_and_read_on() {
@@ -59,15 +56,10 @@ fn keys_for_the_other_protocol_of_google_are_refused_with_advice() {
     assert!(shown.contains("TYPE s3") && !shown.contains("planted"), "{shown}");
 }
 
-fn modulus() -> Vec<u8> {
-    let digits = SERVICE_MODULUS.trim();
-    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
-}
-
 /// The token of a request, if the service account has signed it for the store, and it is good now.
-fn account_of(asked: &Asked) -> Option<String> {
+fn account_of(asked: &Asked, modulus: &[u8]) -> Option<String> {
     let token = asked.header("authorization")?.strip_prefix("Bearer ")?;
-    let (header, claims) = claims(token, &modulus())?;
+    let (header, claims) = claims(token, modulus)?;
     let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
     let number = |name: &str| claims[name].as_u64().unwrap();
     let is_good = header["alg"] == "RS256"
@@ -83,10 +75,11 @@ fn account_of(asked: &Asked) -> Option<String> {
 
 #[test]
 fn google_takes_a_service_account_by_its_text_and_by_its_file() {
+    let (private, modulus) = rsa_key();
     let account = serde_json::json!({
         "type": "service_account",
         "private_key_id": "planted-key-id",
-        "private_key": SERVICE_KEY,
+        "private_key": private,
         "client_email": "reader@project.iam.gserviceaccount.com",
         // It is there in such files, and not asked: tokens that are signed by the account itself are taken for the store.
         "token_uri": "http://127.0.0.1:9/token",
@@ -96,7 +89,8 @@ fn google_takes_a_service_account_by_its_text_and_by_its_file() {
     std::fs::write(&path, account.to_string()).unwrap();
     for given in [account.to_string(), path.to_str().unwrap().to_string()] {
         let files = Files::from([("/data/a/b.bin".to_string(), bytes(SIZE))]);
-        let server = Server::start(move |asked, _| match account_of(asked).as_deref() {
+        let of_account = modulus.clone();
+        let server = Server::start(move |asked, _| match account_of(asked, &of_account).as_deref() {
             Some("reader@project.iam.gserviceaccount.com") => s3(asked, &files),
             _ => Reply::new(401, ""),
         });
@@ -113,7 +107,7 @@ fn google_takes_a_service_account_by_its_text_and_by_its_file() {
         let (text, signature) = token.rsplit_once('.').unwrap();
         let turned: String = signature.chars().rev().collect();
         other.headers.insert("authorization".into(), format!("{text}.{turned}"));
-        assert_eq!(account_of(&other), None);
+        assert_eq!(account_of(&other, &modulus), None);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Stores of the network against small servers on loopback.
 
 mod broken;
+mod certificates;
 mod environment;
 mod files;
 mod gcs_azure;
