@@ -52,10 +52,10 @@ bench: export CARGO_PROFILE_DEV_DEBUG_ASSERTIONS := false
 bench: export CARGO_PROFILE_DEV_OVERFLOW_CHECKS := false
 bench:
 	$(CARGO) bench --locked --profile dev --bench tasks
-	@tests/servers.sh --install >/dev/null
-	$(CARGO) bench --locked --profile dev --bench stores -- "$$(benches/setup.sh)"
 	$(CARGO) build --locked
 	benches/run.sh $(TARGET)/debug
+	@tests/servers.sh --install >/dev/null
+	$(CARGO) bench --locked --profile dev --bench stores -- "$$(benches/setup.sh)"
 
 soak: build
 	QUERY_SOAK_ROWS=100000000 QUERY_SOAK_KILLS=200 $(CARGO) test --locked --quiet -- streaming atomic
