@@ -147,6 +147,8 @@ pub struct QueryOptions {
     pub broadcast_joins: Applied,
     /// Whether scans of Parquet files are cut into more pieces than there are partitions.
     pub scan_pieces: bool,
+    /// Whether text is copied into buffers of its own between a join and the build side of the next.
+    pub compact_builds: bool,
     /// When the command line shows how far a statement is.
     pub progress: ProgressChoice,
     /// How much a query may read of files.
@@ -164,6 +166,7 @@ impl Default for QueryOptions {
             shared_stages: Applied::On,
             broadcast_joins: Applied::On,
             scan_pieces: true,
+            compact_builds: true,
             progress: ProgressChoice::Auto,
             max_scan: ScanLimit::default(),
         }
@@ -197,6 +200,7 @@ impl ExtensionOptions for QueryOptions {
             "optimizer.shared_stages" => self.shared_stages = value.parse()?,
             "optimizer.broadcast_joins" => self.broadcast_joins = value.parse()?,
             "optimizer.scan_pieces" => self.scan_pieces = parsed(key, value)?,
+            "optimizer.compact_builds" => self.compact_builds = parsed(key, value)?,
             "progress" => self.progress = value.parse()?,
             "execution.max_scan" => self.max_scan = value.parse()?,
             _ => return Err(config_datafusion_err!("there is no setting '{}.{key}'", Self::PREFIX)),
@@ -241,6 +245,11 @@ impl ExtensionOptions for QueryOptions {
                 self.scan_pieces.to_string(),
                 "whether scans of Parquet files are cut into more pieces than there are partitions, which take them from \
                  one queue",
+            ),
+            entry(
+                "optimizer.compact_builds",
+                self.compact_builds.to_string(),
+                "whether text is copied into buffers of its own between a join and the build side of the next",
             ),
             entry(
                 "progress",

@@ -52,6 +52,7 @@ use crate::frontend::summarize::SummarizePlanner;
 use crate::hidden;
 use crate::memory::Resources;
 use crate::plan::broadcast::with_broadcast_joins;
+use crate::plan::builds::with_compact_builds;
 use crate::plan::checked::{CheckedArithmetic, GuardedFilters, with_checked_rules, with_guarded_logic};
 use crate::plan::correlated::ExactSubqueries;
 use crate::plan::join_filter::NullableJoinFilters;
@@ -384,7 +385,7 @@ impl Session {
 /// The stock rules for physical plans, with ours among them.
 fn physical_rules(footers: Arc<FileMetadataCache>) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let rules = with_exact_pushdown(with_exact_statistics(PhysicalOptimizer::new().rules));
-    let rules = with_scan_pieces(with_broadcast_joins(rules), footers);
+    let rules = with_compact_builds(with_scan_pieces(with_broadcast_joins(rules), footers));
     with_guarded_logic(with_offsets_first(rules))
 }
 

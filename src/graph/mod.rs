@@ -14,6 +14,7 @@ mod op;
 mod scan;
 mod stage;
 mod validate;
+mod views;
 mod walk;
 
 pub use builder::{EdgeSpec, GraphBuilder};
@@ -25,6 +26,7 @@ pub use named::NamedExec;
 pub use op::Op;
 pub use scan::Scan;
 pub use stage::Stage;
+pub use views::has_views;
 pub use walk::{Node, RECURSIVE_TERM, nodes};
 
 /// A query as stages and the edges between them: a directed acyclic graph with one root, whose rows are the

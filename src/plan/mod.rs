@@ -1,6 +1,7 @@
 //! Our rules on top of DataFusion's planners.
 
 pub mod broadcast;
+pub mod builds;
 pub mod checked;
 pub mod correlated;
 pub mod limits;

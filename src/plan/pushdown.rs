@@ -41,6 +41,8 @@ use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
 
+use super::builds::copies_text;
+
 type PhysicalRule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
 type Plan = Arc<dyn ExecutionPlan>;
 type Filter = Arc<dyn PhysicalExpr>;
@@ -232,6 +234,7 @@ fn keeps_columns(node: &Plan) -> bool {
     node.is::<RepartitionExec>()
         || node.is::<CoalescePartitionsExec>()
         || node.is::<CooperativeExec>()
+        || copies_text(node.as_ref())
         || node.is::<BufferExec>()
         || node.is::<SortExec>()
         || node.is::<UnionExec>()

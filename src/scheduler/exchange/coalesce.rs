@@ -7,16 +7,22 @@ use datafusion::arrow::compute::BatchCoalescer;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::error::Result;
 
+use crate::graph::has_views;
+
 /// A place for each output partition where its batches grow; without places, batches go on as they are.
 #[derive(Default)]
 pub(super) struct Coalescers(Vec<Mutex<BatchCoalescer>>);
 
 impl Coalescers {
-    /// So many places, where batches grow to so many rows. Those with half of that go on by themselves.
+    /// So many places, where batches grow to so many rows. Those with half of that go on by themselves, but not where
+    /// there are views: a part of a batch holds all text buffers of the whole, and a build side made of such parts
+    /// holds them once for each part. Each batch that a join makes of it then lists them all. What is put together
+    /// is copied into buffers of its own.
     pub(super) fn new(outputs: usize, schema: &SchemaRef, rows: usize) -> Self {
+        let goes_on_by_itself = (!has_views(schema)).then_some(rows / 2);
         let coalescer = || {
             let coalescer = BatchCoalescer::new(SchemaRef::clone(schema), rows);
-            Mutex::new(coalescer.with_biggest_coalesce_batch_size(Some(rows / 2)))
+            Mutex::new(coalescer.with_biggest_coalesce_batch_size(goes_on_by_itself))
         };
         Self((0..outputs).map(|_| coalescer()).collect())
     }

@@ -1,6 +1,7 @@
 //! Task graphs of whole queries.
 
 mod agree;
+mod builds;
 mod filters;
 mod hang;
 mod limit;
