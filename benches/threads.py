@@ -1,14 +1,18 @@
 #!/usr/bin/env python3
-"""What a second thread gives: TPC-H with 1 thread and with 2, for `local`, for `stock` and for DuckDB, in turn.
+"""What a second thread gives: TPC-H with 1 thread and with 2, for `local`, for `stock` and for DuckDB, in turn; and what
+it could give.
 
 usage: threads.py --query BINARY --data FOLDER [--pairs 5] [--only 1,2] [--bound 0.588]
 
 For each engine and query the geometric mean of the time with 2 threads over that with 1. It is the time of the query
-alone, without the start of the process and the tables. DuckDB is that of the Python that runs this. With --bound, exits
-with 1 if `local`'s geometric mean over all queries is above it. Quote the ratios, not the seconds.
+alone, without the start of the process and the tables. DuckDB is that of the Python that runs this. `ceiling` is half
+the time of a query with 1 thread while another process runs it as well, over that of a query alone: what two threads
+would reach that need not speak to each other, nor divide any work, on this machine with its memory and its caches. With
+--bound, exits with 1 if `local`'s geometric mean over all queries is above it. Quote the ratios, not the seconds.
 """
 
 import argparse
+import json
 import math
 import os
 import statistics
@@ -45,6 +49,19 @@ def duckdb_once(threads, data, path):
     print(time.perf_counter() - begin)
 
 
+def two_at_once(command, room):
+    """The mean seconds of a query in two processes that begin together."""
+    records = [os.path.join(room, f"record{at}.json") for at in (1, 2)]
+    processes = [subprocess.Popen([*command, "--record", record], stdout=subprocess.DEVNULL) for record in records]
+    if any([process.wait() for process in processes]):
+        sys.exit(f"{command} failed")
+    took = []
+    for record in records:
+        with open(record) as file:
+            took.append(json.load(file)["statements"][-1]["duration_us"] / 1e6)
+    return statistics.fmean(took)
+
+
 def main():
     if sys.argv[1:2] == ["--duckdb"]:
         return duckdb_once(*sys.argv[2:])
@@ -58,7 +75,7 @@ def main():
     only = set(filter(None, args.only.split(",")))
     folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "queries", "tpch")
     numbers = sorted(int(name[1:-4]) for name in os.listdir(folder) if name.endswith(".sql"))
-    means = {"local": [], "stock": [], "duckdb": []}
+    means = {"local": [], "stock": [], "duckdb": [], "ceiling": []}
     with tempfile.TemporaryDirectory() as room:
         script, record = os.path.join(room, "query.sql"), os.path.join(room, "record.json")
         for number in (number for number in numbers if not only or str(number) in only):
@@ -67,6 +84,9 @@ def main():
                 out.write(prelude(args.data) + text.read())
 
             def took(engine, threads):
+                if engine == "ceiling":
+                    command = [args.query, "run", script, "--engine", "local", "--threads", "1"]
+                    return seconds(command, record) if threads == 1 else two_at_once(command, room) / 2
                 if engine == "duckdb":
                     return duckdb_seconds(threads, args.data, path)
                 return seconds([args.query, "run", script, "--engine", engine, "--threads", str(threads)], record)

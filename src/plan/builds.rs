@@ -60,7 +60,7 @@ impl PhysicalOptimizerRule for CompactBuilds {
             return Ok(plan);
         }
         // Twice a batch: what is put together holds whole batches, the last of them perhaps in parts.
-        let rows = config.execution.batch_size.saturating_mul(2);
+        let rows = config.execution.batch_size.get().saturating_mul(2);
         let plan = plan.transform_up(|node| match node.downcast_ref::<HashJoinExec>() {
             Some(join) => {
                 let Some(build) = compact(join.left(), rows)? else { return Ok(Transformed::no(node)) };
