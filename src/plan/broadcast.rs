@@ -30,8 +30,8 @@ use crate::config::{Applied, EngineKind, QueryOptions};
 /// What it costs to put a row into the table of a join, in shuffles of a row.
 const BUILD: f64 = 2.0;
 /// A build side that one task makes has no more rows: an estimate may be far too low, and a table that no cache holds
-/// costs more than shuffles save. TPC-H Q18 at scale factor 10 takes twice as long if 1.5 million customers are one.
-const BUILD_ROWS_MAX: f64 = 1e6;
+/// costs more than shuffles save.
+const BUILD_ROWS_MAX: f64 = 2e6;
 /// Rows for each row of the probe side from which on a join is left to its partitions.
 const MULTIPLIED_MIN: f64 = 4.0;
 
@@ -150,6 +150,6 @@ mod tests {
 
     #[test]
     fn a_side_that_may_be_huge_is_shuffled() {
-        assert!(!is_cheaper(1.5e6, 1e9, 2));
+        assert!(!is_cheaper(2.5e6, 1e9, 2));
     }
 }
