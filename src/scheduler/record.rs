@@ -151,11 +151,7 @@ impl JobRun {
             }
             What::StageEnded(stage, status) => {
                 let stage = &mut self.stages[stage.index()];
-                // Its reader may have gone, with all rows, just before the last task said that it has ended.
-                let is_whole =
-                    stage.tasks.iter().all(|task| task.ended.is_some_and(|(_, end)| end == TaskEnd::Done));
-                stage.status = if status == Status::Stopped && is_whole { Status::Done } else { status };
-                stage.ended = stage.started.map(|_| at);
+                (stage.status, stage.ended) = (status, stage.started.map(|_| at));
             }
             What::Spilled(edge, bytes) => self.edges[edge.index()].spilled_bytes += bytes as u64,
             What::Held(holding) => self.held.add(at, holding),

@@ -136,6 +136,8 @@ struct StageState {
     /// Tasks that have not ended, of a stage that was started.
     live: usize,
     has_failed: bool,
+    /// Whether a task was stopped before its end.
+    was_stopped: bool,
     inputs: Vec<usize>,
     /// Edges out of it with an output partition that is still read.
     outputs_open: usize,
@@ -158,6 +160,7 @@ impl State {
             partitions: stage.partitions,
             live: 0,
             has_failed: false,
+            was_stopped: false,
             inputs: stage.inputs.iter().map(|edge| edge.index()).collect(),
             outputs_open: stage.outputs.len(),
         });
@@ -242,6 +245,7 @@ impl State {
         }
         state.live -= 1;
         let is_last = state.live == 0;
+        state.was_stopped |= end == TaskEnd::Stopped;
         match end {
             TaskEnd::Done => {}
             TaskEnd::Failed => state.has_failed = true,
@@ -260,10 +264,11 @@ impl State {
     /// A stage's last task has ended: it reads nothing any more.
     fn over(&mut self, stage: usize, actions: &mut Vec<Action>) {
         let state = &mut self.stages[stage];
-        state.status = match (state.has_failed, state.status) {
+        // One that was told to stop may have come to its end by itself.
+        state.status = match (state.has_failed, state.was_stopped) {
             (true, _) => Status::Failed,
-            (false, Status::Stopping) => Status::Stopped,
-            (false, _) => Status::Done,
+            (false, true) => Status::Stopped,
+            (false, false) => Status::Done,
         };
         actions.push(Action::Over(StageId::new(stage), state.status));
         self.live_stages -= 1;

@@ -119,6 +119,18 @@ fn a_reader_that_closes_early_stops_what_it_read() {
 }
 
 #[test]
+fn a_stage_whose_tasks_all_came_to_their_end_is_done_though_it_was_told_to_stop() {
+    let mut run = Run::new(&two());
+    run.on(Event::Start);
+    run.on(Event::Wanted(EdgeId::new(0)));
+    assert_eq!(run.end(0, 0, TaskEnd::Done), []);
+    // A LIMIT is met by the last row.
+    assert_eq!(run.on(Event::Closed(EdgeId::new(0))), [stop(0)]);
+    assert_eq!(run.end(0, 1, TaskEnd::Done), [over(0, Status::Done)]);
+    assert_eq!(run.end(1, 0, TaskEnd::Done), [over(1, Status::Done), Action::Finish(Outcome::Done)]);
+}
+
+#[test]
 fn a_producer_runs_until_the_last_of_its_partitions_is_closed() {
     let mut run = Run::new(&joined());
     run.on(Event::Start);
