@@ -71,6 +71,11 @@ pub(super) fn reads_catalog(plan: &LogicalPlan) -> bool {
     walked.is_ok() && reads
 }
 
+/// Whether a plan's rows are words about plans and definitions, and not data.
+pub(super) fn tells_of_plans(plan: &LogicalPlan) -> bool {
+    matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_)) || reads_catalog(plan)
+}
+
 /// Rows of words, without the values of secrets in them.
 pub(super) fn without_secrets(rows: SendableRecordBatchStream) -> SendableRecordBatchStream {
     let schema = rows.schema();

@@ -11,7 +11,7 @@ use datafusion::logical_expr::{LogicalPlan, lit};
 use datafusion::prelude::SessionContext;
 use futures::{StreamExt, TryStreamExt};
 
-use super::{Failure, Outcome, Session};
+use super::{Failure, Outcome, Session, explain};
 use crate::error::{Error, Result, StatementError};
 use crate::frontend::frame::{DataFrame, Partitioned};
 use crate::memory::Resources;
@@ -255,9 +255,14 @@ async fn run(context: &SessionContext, plan: LogicalPlan, returns_rows: bool) ->
     let stores = stores.ok_or_else(|| internal("the frame's session has no stores"))?;
     let session = Session { context: context.clone(), resources, stores };
     session.remotes().iter().for_each(|remotes| remotes.run());
-    session.execute(plan, returns_rows).await.map_err(|failure| match failure {
+    let is_about_plans = explain::tells_of_plans(&plan);
+    let outcome = session.execute(plan, returns_rows).await.map_err(|failure| match failure {
         Failure::Engine(error) => Error::Engine(error),
         Failure::Own(error) => error,
+    })?;
+    Ok(match outcome {
+        Outcome::Rows(rows) if is_about_plans => Outcome::Rows(explain::without_secrets(rows)),
+        other => other,
     })
 }
 

@@ -62,3 +62,22 @@ fn graphs_have_no_values_of_secrets() {
         }
     });
 }
+
+#[test]
+fn plans_of_frames_have_no_values_of_secrets() {
+    engine::runtime().block_on(async {
+        let (session, value) = session().await;
+        let sql = format!(
+            "select '{value}' || g as x from (select cast(value as varchar) as g from generate_series(1, 9))"
+        );
+        let frame = session.sql(&sql).await.unwrap();
+        for explained in [frame.explain().unwrap(), frame.explain_analyze().unwrap()] {
+            let rows = engine::texts(&explained.collect().await.unwrap());
+            assert_hidden(&rows.concat().into_iter().flatten().collect::<String>());
+            assert_hidden(&explained.to_text().await.unwrap());
+        }
+        // What a plan computes is data.
+        let rows = engine::texts(&frame.collect().await.unwrap()).concat();
+        assert!(rows.iter().flatten().all(|text| text.starts_with(&value)), "{rows:?}");
+    });
+}
