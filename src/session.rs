@@ -56,8 +56,8 @@ use crate::plan::builds::with_compact_builds;
 use crate::plan::checked::{CheckedArithmetic, GuardedFilters, with_checked_rules, with_guarded_logic};
 use crate::plan::correlated::ExactSubqueries;
 use crate::plan::join_filter::NullableJoinFilters;
-use crate::plan::limits::with_offsets_first;
-use crate::plan::order::LastingOrder;
+use crate::plan::limits::with_order_of_limits;
+use crate::plan::order::with_lasting_order;
 use crate::plan::pieces::with_scan_pieces;
 use crate::plan::pushdown::with_exact_pushdown;
 use crate::plan::shared::{FindShared, ShownOnce};
@@ -149,7 +149,6 @@ impl Session {
             .with_analyzer_rule(Arc::new(FindShared))
             .with_optimizer_rules(with_checked_rules(Optimizer::new().rules))
             .with_physical_optimizer_rules(physical_rules(footers))
-            .with_physical_optimizer_rule(Arc::new(LastingOrder))
             .with_physical_optimizer_rule(Arc::new(NullableJoinFilters))
             // After all that must not see into shared subplans.
             .with_physical_optimizer_rule(Arc::new(ShownOnce))
@@ -386,7 +385,7 @@ impl Session {
 fn physical_rules(footers: Arc<FileMetadataCache>) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let rules = with_exact_pushdown(with_exact_statistics(PhysicalOptimizer::new().rules));
     let rules = with_compact_builds(with_scan_pieces(with_broadcast_joins(rules), footers));
-    with_guarded_logic(with_offsets_first(rules))
+    with_guarded_logic(with_lasting_order(with_order_of_limits(rules)))
 }
 
 /// Why a plan was not carried out.

@@ -1,9 +1,10 @@
-//! An order that was asked for lasts to the end.
+//! An order that was asked for lasts to the end, or to the limit that takes its first rows.
 //!
 //! DataFusion keeps a sort that the result's order depends on, but may deal its rows out to several
 //! partitions again for the sake of a filter or a projection above it; the result then comes in the order
 //! in which partitions happen to be ready, and a limit above takes other rows. The stock rules protect
-//! only what stands right above the sort, which is all that plain SQL makes; DataFrames and pipes stack steps.
+//! only what stands right above the sort, which is all that plain SQL makes; DataFrames, pipes and queries in
+//! queries stack steps.
 //!
 //! ```text
 //! projection                         projection
@@ -15,19 +16,32 @@
 use std::sync::Arc;
 
 use datafusion::common::Result;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::config::ConfigOptions;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::ensure_coop::EnsureCooperative;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
+use datafusion::physical_plan::limit::GlobalLimitExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitioning};
 
-/// Takes out the round robin between a result and the sort that its order comes from, if nothing in between
-/// makes another order. What is above the sort runs in one partition then. Runs after the stock rules.
+/// Takes out the round robin between a result, or a limit, and the sort that its order comes from, if nothing in
+/// between makes another order. What is above the sort runs in one partition then.
 #[derive(Debug)]
 pub struct LastingOrder;
+
+/// The stock rules, with [`LastingOrder`] when they have dealt out all rows, and before what wants plans as they stay.
+pub fn with_lasting_order(
+    mut rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>,
+) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let stock = EnsureCooperative::new();
+    let place = rules.iter().position(|rule| rule.name() == stock.name()).unwrap_or(rules.len());
+    rules.insert(place, Arc::new(LastingOrder));
+    rules
+}
 
 impl PhysicalOptimizerRule for LastingOrder {
     fn name(&self) -> &str {
@@ -39,8 +53,19 @@ impl PhysicalOptimizerRule for LastingOrder {
     }
 
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(lasting(&plan)?.unwrap_or(plan))
+        let plan = lasting(&plan)?.unwrap_or(plan);
+        let plan = plan.transform_up(|node| match takes_first_rows(&node) {
+            true => Ok(lasting(&node)?.map_or_else(|| Transformed::no(node), Transformed::yes)),
+            false => Ok(Transformed::no(node)),
+        })?;
+        Ok(plan.data)
     }
+}
+
+/// Whether a node gives the first rows of its input, or leaves them out.
+fn takes_first_rows(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.is::<GlobalLimitExec>()
+        || plan.downcast_ref::<CoalescePartitionsExec>().is_some_and(|coalesce| coalesce.fetch().is_some())
 }
 
 /// The plan without the round robin; `None` if there is none to take out.
