@@ -11,9 +11,9 @@ use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::config::ConfigOptions;
 use datafusion::logical_expr::Operator;
-use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
-use datafusion::physical_expr::expressions::BinaryExpr;
+use datafusion::physical_expr::expressions::{BinaryExpr, Column, Literal};
+use datafusion::physical_expr::{PhysicalExpr, split_conjunction};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::{AggregateExec, PhysicalGroupBy};
@@ -90,6 +90,7 @@ fn guard_filters(plan: &Plan) -> Result<Option<Plan>> {
         if !exprs.changed {
             return Ok(None);
         }
+        let predicate = with_equalities(predicate, filter.predicate());
         return Ok(Some(Arc::new(FilterExecBuilder::from(filter).with_predicate(predicate).build()?)));
     }
     if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
@@ -109,6 +110,25 @@ fn guard_filters(plan: &Plan) -> Result<Option<Plan>> {
         return Ok(Some(with_filter(join, filter)?));
     }
     guard_projection(plan)
+}
+
+/// A guarded condition, and once more those of its parts that make a column a constant or the same as another: filters
+/// look for them in a chain of AND, and nodes above have been planned with what was found there. A window over
+/// `WHERE k = 1 AND a / b > 1` sorts by no `k`, and fails if it is not known to be one value.
+fn with_equalities(guarded: Arc<dyn PhysicalExpr>, plain: &Arc<dyn PhysicalExpr>) -> Arc<dyn PhysicalExpr> {
+    let found: Vec<_> = split_conjunction(&guarded).into_iter().cloned().collect();
+    let hidden =
+        split_conjunction(plain).into_iter().filter(|part| is_equality(part) && !found.contains(part));
+    hidden.fold(guarded, |all, part| Arc::new(BinaryExpr::new(all, Operator::And, Arc::clone(part))))
+}
+
+fn is_equality(expr: &Arc<dyn PhysicalExpr>) -> bool {
+    let is_column = |side: &Arc<dyn PhysicalExpr>| side.is::<Column>();
+    let is_simple = |side: &Arc<dyn PhysicalExpr>| is_column(side) || side.is::<Literal>();
+    expr.downcast_ref::<BinaryExpr>().is_some_and(|binary| {
+        let is_one = is_column(binary.left()) || is_column(binary.right());
+        *binary.op() == Operator::Eq && is_one && is_simple(binary.left()) && is_simple(binary.right())
+    })
 }
 
 fn guard_join(filter: Option<&JoinFilter>) -> Result<Option<JoinFilter>> {
