@@ -55,6 +55,7 @@ use crate::plan::broadcast::with_broadcast_joins;
 use crate::plan::builds::with_compact_builds;
 use crate::plan::checked::{CheckedArithmetic, GuardedFilters, with_checked_rules, with_guarded_logic};
 use crate::plan::correlated::ExactSubqueries;
+use crate::plan::having::with_having_above;
 use crate::plan::join_filter::NullableJoinFilters;
 use crate::plan::limits::with_order_of_limits;
 use crate::plan::order::with_lasting_order;
@@ -147,7 +148,7 @@ impl Session {
             .with_analyzer_rule(Arc::new(GuardedFilters))
             // After all that change plans: from here on, repeats may become different.
             .with_analyzer_rule(Arc::new(FindShared))
-            .with_optimizer_rules(with_checked_rules(Optimizer::new().rules))
+            .with_optimizer_rules(with_having_above(with_checked_rules(Optimizer::new().rules)))
             .with_physical_optimizer_rules(physical_rules(footers))
             .with_physical_optimizer_rule(Arc::new(NullableJoinFilters))
             // After all that must not see into shared subplans.
