@@ -57,7 +57,7 @@ use crate::plan::checked::{CheckedArithmetic, GuardedFilters, with_checked_rules
 use crate::plan::correlated::ExactSubqueries;
 use crate::plan::grouping_sets::UnknownKeys;
 use crate::plan::having::with_having_above;
-use crate::plan::join_filter::NullableJoinFilters;
+use crate::plan::join_filter::{NullableJoinFilters, with_kept_columns};
 use crate::plan::limits::with_order_of_limits;
 use crate::plan::order::with_lasting_order;
 use crate::plan::pieces::with_scan_pieces;
@@ -387,7 +387,7 @@ impl Session {
 fn physical_rules(footers: Arc<FileMetadataCache>) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let rules = with_exact_pushdown(with_exact_statistics(PhysicalOptimizer::new().rules));
     let rules = with_compact_builds(with_scan_pieces(with_broadcast_joins(rules), footers));
-    let mut rules = with_guarded_logic(with_lasting_order(with_order_of_limits(rules)));
+    let mut rules = with_guarded_logic(with_lasting_order(with_order_of_limits(with_kept_columns(rules))));
     rules.insert(0, Arc::new(UnknownKeys));
     rules
 }
