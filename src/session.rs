@@ -59,7 +59,7 @@ use crate::plan::grouping_sets::UnknownKeys;
 use crate::plan::having::with_having_above;
 use crate::plan::join_filter::{NullableJoinFilters, with_kept_columns};
 use crate::plan::limits::with_order_of_limits;
-use crate::plan::order::with_lasting_order;
+use crate::plan::order::{with_lasting_order, with_sorted_merges};
 use crate::plan::pieces::with_scan_pieces;
 use crate::plan::pushdown::with_exact_pushdown;
 use crate::plan::shared::{FindShared, ShownOnce};
@@ -119,6 +119,9 @@ impl Session {
         options.execution.time_zone = Some("+00:00".into());
         // `dir/**/*.csv` and folders mean files in subfolders as well.
         options.execution.listing_table_ignore_subdirectory = false;
+        // What it refuses is a column that may be NULL where the logical plan says that it is not: a count in a
+        // correlated subquery below a UNION, which is neither.
+        options.execution.skip_physical_aggregate_schema_check = true;
         limits::fit(&mut config, &resources)?;
         config.set_extension(Arc::clone(&resources));
         config::secret_values().iter().for_each(|value| hidden::keep(value));
@@ -387,6 +390,7 @@ impl Session {
 fn physical_rules(footers: Arc<FileMetadataCache>) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let rules = with_exact_pushdown(with_exact_statistics(PhysicalOptimizer::new().rules));
     let rules = with_compact_builds(with_scan_pieces(with_broadcast_joins(rules), footers));
+    let rules = with_sorted_merges(rules);
     let mut rules = with_guarded_logic(with_lasting_order(with_order_of_limits(with_kept_columns(rules))));
     rules.insert(0, Arc::new(UnknownKeys));
     rules

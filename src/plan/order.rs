@@ -62,6 +62,48 @@ impl PhysicalOptimizerRule for LastingOrder {
     }
 }
 
+/// Sorts what a merge cannot be known to find in order. Of the order of a UNION's branches with constants or with a
+/// column twice, as in `SELECT 'x', a, a FROM t UNION ALL SELECT 'y', b, b FROM t ORDER BY 1, 2, 3`, the stock rules
+/// leave out what goes without saying in each branch, and then refuse the plan, because it does go with saying in all.
+#[derive(Debug)]
+struct SortedMerges;
+
+/// The stock rules, with [`SortedMerges`] before the one that refuses plans.
+pub fn with_sorted_merges(
+    mut rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>,
+) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let stock = EnsureCooperative::new();
+    let place = rules.iter().position(|rule| rule.name() == stock.name()).unwrap_or(rules.len());
+    rules.insert(place, Arc::new(SortedMerges));
+    rules
+}
+
+impl PhysicalOptimizerRule for SortedMerges {
+    fn name(&self) -> &str {
+        "sorted_merges"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        let plan = plan.transform_up(|node| {
+            let Some(merge) = node.downcast_ref::<SortPreservingMergeExec>() else {
+                return Ok(Transformed::no(node));
+            };
+            let (order, input) = (merge.expr(), merge.input());
+            if input.equivalence_properties().ordering_satisfy(order.clone())? {
+                return Ok(Transformed::no(node));
+            }
+            let sort = SortExec::new(order.clone(), Arc::clone(input));
+            let sort = sort.with_fetch(merge.fetch()).with_preserve_partitioning(true);
+            replace_children_if_necessary(node, vec![Arc::new(sort)]).map(Transformed::yes)
+        })?;
+        Ok(plan.data)
+    }
+}
+
 /// Whether a node gives the first rows of its input, or leaves them out.
 fn takes_first_rows(plan: &Arc<dyn ExecutionPlan>) -> bool {
     plan.is::<GlobalLimitExec>()
