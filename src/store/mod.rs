@@ -7,16 +7,20 @@
 //!                       └─> local files: the engine's own store, nothing between
 //! ```
 
+mod allowance;
 mod aside;
+mod beside;
 mod build;
 mod counted;
 pub mod credentials;
 pub mod file;
 pub mod io;
+mod line;
 mod location;
 mod metered;
 mod patience;
 mod patient;
+mod pulse;
 mod pump;
 mod registry;
 mod remote;
@@ -24,6 +28,7 @@ pub mod secret;
 pub mod setting;
 mod trouble;
 mod upload;
+mod usual;
 mod wire;
 mod wording;
 

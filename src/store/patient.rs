@@ -7,22 +7,22 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use datafusion::object_store::path::Path;
 use datafusion::object_store::{
     Error, GetOptions, GetRange, GetResult, GetResultPayload, ObjectMeta, ObjectStore, Result,
 };
-use futures::future::{BoxFuture, Either, select};
-use futures::stream::{self, BoxStream};
-use futures::{FutureExt, StreamExt};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, stream};
 use tokio::time::{sleep, timeout};
 
+use super::beside::{self, Body};
 use super::counted::{HERE, Meter, Request};
+use super::line::Line;
 use super::secret::Kind;
 use super::trouble::{Trouble, What, find, trouble};
-use super::wire::Line;
 
 /// A read that goes on where it broke. All of it runs on the threads for I/O.
 #[derive(Debug, Clone)]
@@ -72,7 +72,7 @@ impl Patient {
                     begun: range.start,
                     rest: range.clone(),
                     attempts: 1,
-                    seconds: 0,
+                    in_vain: 0,
                     body: Some(body),
                     is_here: attributes.get(&HERE).is_some(),
                 };
@@ -100,7 +100,7 @@ impl Patient {
             let begun = Instant::now();
             let what = match timeout(wait, self.store.get_opts(key, options.clone())).await {
                 Ok(Ok(result)) => {
-                    self.line.usual.answered(begun.elapsed());
+                    self.line.answered(purpose, begun.elapsed());
                     return Ok(result);
                 }
                 Ok(Err(error @ Error::Generic { .. })) => match trouble(&error) {
@@ -115,7 +115,7 @@ impl Patient {
             if attempts >= self.line.attempts_max() {
                 return Err(generic(Trouble { what, attempts }));
             }
-            sleep(self.line.patience.pause(attempts + 1, None)).await;
+            sleep(self.line.pause(&what, purpose, attempts, begun.elapsed())).await;
         }
     }
 }
@@ -153,9 +153,6 @@ impl Version {
     }
 }
 
-/// What is left of an object's bytes, as it comes.
-type Body = BoxStream<'static, Result<Bytes>>;
-
 /// A body in the middle of being read.
 struct Read {
     patient: Patient,
@@ -167,8 +164,8 @@ struct Read {
     rest: Range<u64>,
     /// Since the last bytes came.
     attempts: u32,
-    /// How often the rest was asked for while a body was still waited for.
-    seconds: u32,
+    /// How often the rest was asked for beside a body that was only slow.
+    in_vain: u32,
     body: Option<Body>,
     /// Whether the bytes were counted when they came.
     is_here: bool,
@@ -194,7 +191,7 @@ impl Read {
             let body = match self.body.take() {
                 Some(body) => body,
                 None => {
-                    let body = self.reopened().await?;
+                    let body = self.left().asked().await?;
                     self.resumed();
                     body
                 }
@@ -214,42 +211,25 @@ impl Read {
         }
     }
 
-    /// The next piece of a body, which is kept if it has one.
-    ///
-    /// If that takes long, the rest is asked for a second time, and whichever answer comes first is read on: what has
-    /// stalled is soon left, and what is only slow is not given up.
+    /// The next piece of a body, which is kept if it has one; or of the rest, asked for beside it.
     async fn piece(&mut self, mut body: Body) -> Option<Result<Bytes>> {
-        let soon = self.patience_before_second();
-        let piece = match soon {
-            None => body.next().await,
-            Some(soon) => match timeout(soon, body.next()).await {
-                Ok(piece) => piece,
-                Err(_) => {
-                    self.seconds += 1;
-                    match select(body.next(), self.reopened()).await {
-                        Either::Left((piece, _)) => piece,
-                        Either::Right((Ok(second), _)) => {
-                            self.resumed();
-                            body = second;
-                            body.next().await
-                        }
-                        // The first is no worse for it.
-                        Either::Right((Err(_), first)) => first.await,
-                    }
-                }
-            },
+        let has_version = self.version.is_known() || self.rest.start == self.begun;
+        let piece = if has_version && !self.is_here {
+            let left = self.left();
+            let came = beside::next(body, &self.patient.line, self.in_vain, || left.asked()).await;
+            if came.is_second {
+                self.resumed();
+            }
+            self.in_vain = came.in_vain;
+            body = came.body;
+            came.piece
+        } else {
+            body.next().await
         };
         if matches!(piece, Some(Ok(_))) {
             self.body = Some(body);
         }
         piece
-    }
-
-    /// How long to wait until the rest is asked for a second time; `None` if that is of no use.
-    fn patience_before_second(&self) -> Option<Duration> {
-        let has_version = self.version.is_known() || self.rest.start == self.begun;
-        let line = &self.patient.line;
-        (has_version && !self.is_here).then(|| line.usual.second(&line.patience, self.seconds))
     }
 
     fn taken(&mut self, piece: Bytes) -> Result<Bytes> {
@@ -278,22 +258,43 @@ impl Read {
         if self.attempts >= self.patient.line.patience.attempts_max {
             return Err(generic(Lost::TooOften { at, attempts: self.attempts, last: what }));
         }
+        let line = &self.patient.line;
+        // Bytes came just now, so it is not known how long it takes to ask.
+        let pause = line.pause(&what, Request::Get, self.attempts, line.patience.pause_first);
         self.attempts += 1;
-        let pause = match what {
-            // The time has been waited already.
-            What::Silent(_) => Duration::ZERO,
-            What::Answer(_) | What::Connect(_) | What::Broken(_) => {
-                self.patient.line.patience.pause(self.attempts, None)
-            }
-        };
         sleep(pause).await;
         Ok(())
     }
 
-    /// The rest, of the same version.
-    fn reopened(&self) -> BoxFuture<'static, Result<Body>> {
+    /// What is left to be read.
+    fn left(&self) -> Left<'_> {
+        let Self { patient, key, version, options, rest, .. } = self;
+        Left { patient, key, version, options, range: rest.clone() }
+    }
+
+    /// The request before was sent to go on with a body that broke or stalled.
+    fn resumed(&self) {
+        if let Some(meter) = Meter::of(&self.options.extensions) {
+            meter.resumed();
+        }
+        self.patient.line.counts.resumed();
+    }
+}
+
+/// What is left of an object's bytes.
+struct Left<'a> {
+    patient: &'a Patient,
+    key: &'a Path,
+    version: &'a Version,
+    options: &'a GetOptions,
+    range: Range<u64>,
+}
+
+impl Left<'_> {
+    /// Asks for it; of the same version.
+    fn asked(&self) -> BoxFuture<'static, Result<Body>> {
         let (patient, key, version) = (self.patient.clone(), self.key.clone(), self.version.clone());
-        let (rest, mut options) = (self.rest.clone(), self.options.clone());
+        let (rest, mut options) = (self.range.clone(), self.options.clone());
         options.range = Some(GetRange::Bounded(rest.clone()));
         options.if_match = version.condition().or(options.if_match);
         async move {
@@ -310,14 +311,6 @@ impl Read {
             }
         }
         .boxed()
-    }
-
-    /// The request before was sent to go on with a body that broke or stalled.
-    fn resumed(&self) {
-        if let Some(meter) = Meter::of(&self.options.extensions) {
-            meter.resumed();
-        }
-        self.patient.line.counts.resumed();
     }
 }
 

@@ -12,10 +12,10 @@ use url::{Position, Url};
 
 use super::Location;
 use super::counted::{Ledger, Usage};
+use super::line::Line;
 use super::patience::Patience;
 use super::remote::Remote;
 use super::secret::{Kind, Secrets};
-use super::wire::Line;
 use super::wording::shown;
 use crate::config;
 use crate::error::StoreError;

@@ -21,11 +21,11 @@ use tokio::sync::OnceCell;
 use url::Url;
 
 use super::counted::Request;
+use super::line::Line;
 use super::patient::Patient;
 use super::pump::{broken, on_io};
 use super::secret::{Kind, Secret, Secrets};
 use super::upload::Upload;
-use super::wire::Line;
 use super::wording::{About, shown};
 use super::{build, io};
 use crate::error::StoreAction;

@@ -5,8 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,51 +17,18 @@ use datafusion::object_store::client::{
 };
 use datafusion::object_store::{ClientConfigKey, ClientOptions, Result, RetryConfig};
 use futures::StreamExt;
-use tokio::sync::Semaphore;
+use futures::stream::FuturesUnordered;
 use tokio::time::{sleep, timeout};
 
-use super::counted::{Counts, Meter, Request};
-use super::patience::{Patience, Usual};
+use super::counted::{Meter, Request};
+use super::line::Line;
+use super::pulse::Pulse;
 use super::trouble::{Answer, Trouble, What, region};
 
 /// Answers without an object in them are read whole, and are no longer than this.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// Of an answer that is no success, this much is read.
 const REFUSAL_BYTES_MAX: usize = 64 << 10;
-
-/// Requests to one store that are under way at once.
-const AT_ONCE_MAX: usize = 256;
-
-/// What is known of the way to a store; shared by all that use it.
-#[derive(Debug)]
-pub(super) struct Line {
-    pub(super) counts: Arc<Counts>,
-    pub(super) usual: Usual,
-    pub(super) patience: Patience,
-    /// Where files are kept that can only be read whole.
-    pub(super) temp_dir: PathBuf,
-    /// Taken by requests until their answers are here: each is a connection, and there are only so many files that a
-    /// process may have open. Bodies that are read piece by piece have none, for their readers may wait for each other.
-    pub(super) slots: Semaphore,
-    /// Uploads that the server may have begun although nobody heard of it.
-    pub(super) lost_begins: AtomicU64,
-}
-
-impl Line {
-    pub(super) fn new(counts: Arc<Counts>, patience: Patience, temp_dir: PathBuf) -> Arc<Self> {
-        let slots = Semaphore::new(AT_ONCE_MAX);
-        let (usual, lost_begins) = (Usual::default(), AtomicU64::new(0));
-        Arc::new(Self { counts, usual, patience, temp_dir, slots, lost_begins })
-    }
-
-    /// How often to ask before giving up.
-    pub(super) fn attempts_max(&self) -> u32 {
-        match self.usual.is_heard() {
-            true => self.patience.attempts_max,
-            false => self.patience.attempts_max_unknown,
-        }
-    }
-}
 
 /// Makes the clients of one store.
 #[derive(Debug, Clone)]
@@ -148,7 +114,8 @@ impl HttpService for Patiently {
         loop {
             attempts += 1;
             self.count(&request, purpose, meter.as_ref(), attempts > 1);
-            let what = match self.attempt(request.clone(), purpose, attempts).await {
+            let begun = Instant::now();
+            let what = match self.answer(&request, purpose, meter.as_ref(), attempts).await {
                 Ok(response) => return Ok(response),
                 Err(what) => what,
             };
@@ -160,7 +127,7 @@ impl HttpService for Patiently {
                 // Whatever it is, it is not to be tried by anybody above.
                 return Err(HttpError::new(HttpErrorKind::Unknown, Trouble { what, attempts }));
             }
-            sleep(self.line.patience.pause(attempts + 1, what.after())).await;
+            sleep(self.line.pause(&what, purpose, attempts, begun.elapsed())).await;
         }
     }
 }
@@ -176,11 +143,67 @@ impl Patiently {
         }
     }
 
+    /// An attempt. If nothing is heard of one that only reads, the same is asked for beside it, and the answer that is
+    /// here first is taken: what was lost on the way is not waited for until the time-out.
+    async fn answer(
+        &self,
+        request: &HttpRequest,
+        purpose: Request,
+        meter: Option<&Meter>,
+        attempt: u32,
+    ) -> Result<HttpResponse, What> {
+        let pulse = Pulse::default();
+        let asked = |number: u32| {
+            let (request, pulse) = (request.clone(), &pulse);
+            async move { (number, self.attempt(request, purpose, attempt, pulse).await) }
+        };
+        let mut under_way = FuturesUnordered::new();
+        under_way.push(asked(0));
+        let mut beside = 0;
+        loop {
+            let silence = self.line.usual.second(&self.line.patience, purpose, attempt - 1 + beside);
+            tokio::select! {
+                biased;
+                Some((number, answer)) = under_way.next() => match answer {
+                    Ok(response) => {
+                        if number > 0 {
+                            self.resumed(meter);
+                        }
+                        return Ok(response);
+                    }
+                    Err(what) if under_way.is_empty() || !what.is_passing() || what.after().is_some() => {
+                        return Err(what);
+                    }
+                    // Another is under way.
+                    Err(_) => {}
+                },
+                () = pulse.news() => {}
+                () = sleep(silence.saturating_sub(pulse.since())), if purpose.only_reads() => {
+                    if pulse.since() >= silence && self.line.allowance.take() {
+                        beside += 1;
+                        self.count(request, purpose, meter, false);
+                        under_way.push(asked(beside));
+                    }
+                    pulse.restart();
+                }
+            }
+        }
+    }
+
+    /// A request beside another was the one that was answered.
+    fn resumed(&self, meter: Option<&Meter>) {
+        self.line.counts.resumed();
+        if let Some(meter) = meter {
+            meter.resumed();
+        }
+    }
+
     async fn attempt(
         &self,
         request: HttpRequest,
         purpose: Request,
         attempt: u32,
+        pulse: &Pulse,
     ) -> Result<HttpResponse, What> {
         let wait = self.line.usual.wait(&self.line.patience, attempt);
         let rate = self.line.patience.sent_bytes_per_second.max(1);
@@ -191,19 +214,20 @@ impl Patiently {
             Ok(Err(error)) => return Err(What::of(&error)),
             Ok(Ok(response)) => response,
         };
+        pulse.beat();
         self.line.usual.heard();
         let status = response.status().as_u16();
         match status {
             200..300 if purpose == Request::Get => {
-                self.line.usual.answered(begun.elapsed());
+                self.line.answered(purpose, begun.elapsed());
                 Ok(response)
             }
             200..300 => {
-                self.line.usual.answered(begun.elapsed());
+                self.line.answered(purpose, begun.elapsed());
                 // The first answer tells what is usual, and its body is part of it.
                 let wait = self.line.usual.wait(&self.line.patience, attempt);
                 let (parts, body) = response.into_parts();
-                let body = whole(body, wait, ANSWER_BYTES_MAX, Overlong::Fails).await?;
+                let body = whole(body, wait, ANSWER_BYTES_MAX, Overlong::Fails, pulse).await?;
                 if purpose == Request::Other
                     && let Some(answer) = error_in_success(status, &body)
                 {
@@ -214,10 +238,10 @@ impl Patiently {
             // Those that say something about the object have errors of their own above.
             304 | 404 | 409 | 412 | 416 => {
                 let (parts, body) = response.into_parts();
-                let body = whole(body, wait, REFUSAL_BYTES_MAX, Overlong::IsCut).await?;
+                let body = whole(body, wait, REFUSAL_BYTES_MAX, Overlong::IsCut, pulse).await?;
                 Ok(HttpResponse::from_parts(parts, body.into()))
             }
-            _ => Err(What::Answer(refusal(response, wait).await)),
+            _ => Err(What::Answer(refusal(response, wait, pulse).await)),
         }
     }
 }
@@ -263,7 +287,7 @@ fn error_in_success(status: u16, body: &[u8]) -> Option<Answer> {
     answer.code.is_some().then_some(answer)
 }
 
-async fn refusal(response: HttpResponse, wait: Duration) -> Answer {
+async fn refusal(response: HttpResponse, wait: Duration, pulse: &Pulse) -> Answer {
     let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
     let mut answer = Answer {
         status: response.status().as_u16(),
@@ -275,7 +299,7 @@ async fn refusal(response: HttpResponse, wait: Duration) -> Answer {
         message: None,
     };
     // An answer whose text cannot be had is an answer all the same.
-    if let Ok(body) = whole(response.into_body(), wait, REFUSAL_BYTES_MAX, Overlong::IsCut).await {
+    if let Ok(body) = whole(response.into_body(), wait, REFUSAL_BYTES_MAX, Overlong::IsCut, pulse).await {
         let code = answer.code.take();
         answer.read_body(&String::from_utf8_lossy(&body));
         answer.code = answer.code.or(code);
@@ -296,6 +320,7 @@ async fn whole(
     wait: Duration,
     bytes_max: usize,
     overlong: Overlong,
+    pulse: &Pulse,
 ) -> Result<Bytes, What> {
     let mut pieces = body.bytes_stream();
     let mut all = Vec::new();
@@ -305,6 +330,7 @@ async fn whole(
             Ok(Some(Err(error))) => return Err(What::of(&error)),
             Ok(None) => return Ok(all.into()),
             Ok(Some(Ok(piece))) => {
+                pulse.beat();
                 all.extend_from_slice(&piece);
                 if all.len() <= bytes_max {
                     continue;

@@ -17,8 +17,8 @@ use url::{Position, Url};
 
 use crate::error::StoreError;
 use crate::store::io;
+use crate::store::line::Line;
 use crate::store::secret::Secret;
-use crate::store::wire::Line;
 use files::Files;
 
 /// Where a NameNode listens that nobody says anything about.

@@ -29,9 +29,10 @@ use crate::error::{StoreAction, StoreError};
 use crate::hidden;
 use crate::store::aside;
 use crate::store::counted::{HERE, Request};
+use crate::store::line::Line;
 use crate::store::secret::Secret;
 use crate::store::trouble::find;
-use crate::store::wire::{Line, Wire};
+use crate::store::wire::Wire;
 use answer::{Described, described};
 use whole::{Whole, Wholes};
 

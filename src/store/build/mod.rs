@@ -13,8 +13,9 @@ use std::sync::Arc;
 use datafusion::object_store::{ClientOptions, ObjectStore, Result};
 use url::Url;
 
+use super::line::Line;
 use super::secret::{Kind, Secret};
-use super::wire::{Line, Wire};
+use super::wire::Wire;
 
 /// Opens the store of a URL, of which only scheme and authority count.
 ///

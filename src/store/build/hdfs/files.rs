@@ -24,8 +24,8 @@ use super::upload::Upload;
 use super::wording::{Wording, is_passing, passing};
 use crate::error::StoreAction;
 use crate::store::counted::Request;
+use crate::store::line::Line;
 use crate::store::trouble::What;
-use crate::store::wire::Line;
 
 /// Deletions at a time.
 const DELETIONS: usize = 16;
@@ -70,7 +70,7 @@ impl Files {
                 Err(error) => error,
             };
             if attempts < self.line.attempts_max() && error.as_ref().is_none_or(is_passing) {
-                sleep(self.line.patience.pause(attempts + 1, None)).await;
+                sleep(self.line.patience.pause(attempts, None, self.line.patience.pause_first)).await;
                 self.line.counts.request(Request::List, true);
                 continue;
             }

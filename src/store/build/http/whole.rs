@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use bytes::Bytes;
 use datafusion::object_store::client::HttpResponse;
@@ -18,8 +19,9 @@ use tokio::time::{sleep, timeout};
 
 use super::answer::{Described, described};
 use super::generic;
+use crate::store::counted::Request;
+use crate::store::line::Line;
 use crate::store::trouble::{Trouble, What};
-use crate::store::wire::Line;
 
 /// Bytes that are read from the file at once.
 const PIECE_BYTES: u64 = 1 << 20;
@@ -125,6 +127,7 @@ async fn fetched<Again: Future<Output = Result<HttpResponse>>>(
     let mut attempts = 0;
     loop {
         attempts += 1;
+        let begun = Instant::now();
         let answer = match response.take() {
             Some(answer) => answer,
             None => again().await?,
@@ -137,7 +140,7 @@ async fn fetched<Again: Future<Output = Result<HttpResponse>>>(
         if attempts >= line.patience.attempts_max {
             return Err(generic(Trouble { what, attempts }));
         }
-        sleep(line.patience.pause(attempts + 1, None)).await;
+        sleep(line.pause(&what, Request::Get, attempts, begun.elapsed())).await;
     }
 }
 
