@@ -60,3 +60,16 @@ async fn started(session: &Session, sql: &str) -> query::Result<SendableRecordBa
         Outcome::Written(_) | Outcome::Done => panic!("{sql} is no query"),
     }
 }
+
+/// Runs statements of which the last one writes; the rows that it wrote.
+pub(crate) async fn written(session: &Session, sql: &str) -> query::Result<u64> {
+    let mut last = Outcome::Done;
+    for statement in split(&Script::new("bench", sql)).statements {
+        let statement = statement.parse(&session.functions())?;
+        last = session.run(&statement, &Params::default()).await?;
+    }
+    match last {
+        Outcome::Written(rows) => Ok(rows),
+        Outcome::Rows(_) | Outcome::Done => panic!("{sql} does not write"),
+    }
+}

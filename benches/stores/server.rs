@@ -25,10 +25,12 @@ const OTHER_TAG: &str = "\"0123456789abcdef0123456789abcdef\"";
 pub(crate) enum Fault {
     /// 503, asking to slow down.
     Busy,
-    /// The connection is reset when half of the body has been sent.
+    /// The connection is reset when half of the body has been sent, or half of the head of an answer without one.
     Reset,
     /// Nothing comes any more when half of the body has been sent; the connection stays.
     Stall,
+    /// Nothing comes at all; the connection stays.
+    Silent,
     /// The connection is closed in order when half of the body has been sent.
     Truncated,
     /// The object is another version from here on: another ETag, other bytes.
@@ -43,6 +45,7 @@ impl fmt::Display for Fault {
             Self::Busy => "503",
             Self::Reset => "reset",
             Self::Stall => "stall",
+            Self::Silent => "silent",
             Self::Truncated => "truncated",
             Self::Replaced => "replaced",
             Self::Expired => "expired",
@@ -63,8 +66,6 @@ pub(crate) struct Seen {
     pub(crate) requests: usize,
     /// Requests that were under way at the same time, at most.
     pub(crate) together: usize,
-    /// Requests that were hit.
-    pub(crate) hit: usize,
 }
 
 /// A running server. It lives as long as the process.
@@ -124,6 +125,7 @@ impl Server {
         self.state.replaced.lock().unwrap().clear();
         self.state.is_any_replaced.store(false, Ordering::Relaxed);
         self.seen();
+        self.hit();
     }
 
     /// A share of all requests is hit from now on, by a seed.
@@ -133,12 +135,16 @@ impl Server {
         *self.state.plan.lock().unwrap() = Some(Plan { fault, percent, random });
     }
 
+    /// Requests that were hit since this was last called.
+    pub(crate) fn hit(&self) -> usize {
+        self.state.hit.swap(0, Ordering::Relaxed)
+    }
+
     /// What came by since this was last called.
     pub(crate) fn seen(&self) -> Seen {
         Seen {
             requests: self.state.requests.swap(0, Ordering::Relaxed),
             together: self.state.together.swap(0, Ordering::Relaxed),
-            hit: self.state.hit.swap(0, Ordering::Relaxed),
         }
     }
 }
@@ -246,24 +252,28 @@ impl State {
         let reply = match fault {
             Some(Fault::Busy) => Reply::error("503 Slow Down", "SlowDown"),
             Some(Fault::Expired) => Reply::error("403 Forbidden", "ExpiredToken"),
+            Some(Fault::Silent) => return Ok(End::Stalled),
             Some(Fault::Reset | Fault::Stall | Fault::Truncated | Fault::Replaced) | None => {
                 self.reply(request, fault)
             }
         };
         let head =
             format!("HTTP/1.1 {}\r\n{}Content-Length: {}\r\n\r\n", reply.status, reply.headers, reply.length);
-        client.write_all(head.as_bytes())?;
-        if request.is_head {
-            return Ok(End::Open);
-        }
-        let half = &reply.body[..reply.body.len() / 2];
+        let body = if request.is_head { &[] } else { reply.body.as_ref() };
         match fault {
-            Some(fault @ (Fault::Reset | Fault::Stall | Fault::Truncated)) if !reply.body.is_empty() => {
-                client.write_all(half)?;
+            Some(fault @ (Fault::Reset | Fault::Stall | Fault::Truncated)) => {
+                match body.len() {
+                    0 => client.write_all(&head.as_bytes()[..head.len() / 2])?,
+                    length => {
+                        client.write_all(head.as_bytes())?;
+                        client.write_all(&body[..length / 2])?;
+                    }
+                }
                 end(fault, client)
             }
             Some(_) | None => {
-                client.write_all(&reply.body)?;
+                client.write_all(head.as_bytes())?;
+                client.write_all(body)?;
                 Ok(End::Open)
             }
         }
@@ -391,7 +401,7 @@ fn end(fault: Fault, client: &mut TcpStream) -> io::Result<End> {
             tokio::net::TcpStream::from_std(stream)?.set_zero_linger()?;
             Ok(End::Closed)
         }
-        Fault::Stall => Ok(End::Stalled),
+        Fault::Stall | Fault::Silent => Ok(End::Stalled),
         Fault::Truncated | Fault::Busy | Fault::Replaced | Fault::Expired => Ok(End::Closed),
     }
 }

@@ -290,7 +290,7 @@ impl Files {
     fn unlisted(&self, prefix: Option<&Path>) -> Error {
         let url = format!("{}/{}", self.root, prefix.map(Path::as_ref).unwrap_or_default());
         StoreError::of(StoreAction::List, url, "web servers do not say what files they have")
-            .with_help("name each file: ['https://host/a.csv', 'https://host/b.csv']")
+            .with_help("name each file: FROM 'https://host/a.csv' UNION ALL FROM 'https://host/b.csv'")
             .into()
     }
 }

@@ -1,5 +1,6 @@
 //! Stores of the network against small servers on loopback.
 
+mod beside;
 mod broken;
 mod certificates;
 mod environment;
