@@ -67,7 +67,7 @@ fn reads_that_are_not_answered_are_asked_for_beside() {
         assert!(asked.len() >= 3 * (how.len() + 1), "{:?}", server.log());
         let usage = stores.usage()["s3://data/"];
         assert_eq!(usage.requests(), asked.len() as u64);
-        assert_eq!(usage.retried, 3, "only one of those beside is what was needed");
+        assert!(usage.retried >= 3, "what was answered is one that was sent again");
         assert_eq!(usage.read_bytes, SIZE as u64);
     }
 }
@@ -84,21 +84,12 @@ fn listings_that_stall_are_asked_for_beside() {
 
 #[test]
 fn a_body_of_which_nothing_comes_is_asked_for_beside_again_and_again() {
-    let server = first(&[How::Stall(0), How::Stall(0)]);
-    let (files, number) = (files(), Mutex::new(0));
-    let stalled = Server::start(move |asked, _| {
-        let mut number = number.lock().unwrap();
-        *number += 1;
-        let reply = s3(asked, &files);
-        if *number <= 3 { reply.sent(How::Stall(0)) } else { reply }
-    });
-    for server in [server, stalled] {
-        let stores = eager(&server);
-        let (store, key) = at(&stores, "s3://data/a.bin");
-        let got = run(async { store.get(&key).await.unwrap().bytes().await.unwrap() });
-        assert!(got == bytes(SIZE));
-        assert!(server.asked().len() >= 3, "{:?}", server.log());
-    }
+    let server = first(&[How::Stall(0), How::Stall(0), How::Stall(0)]);
+    let stores = eager(&server);
+    let (store, key) = at(&stores, "s3://data/a.bin");
+    let got = run(async { store.get(&key).await.unwrap().bytes().await.unwrap() });
+    assert!(got == bytes(SIZE));
+    assert!(server.asked().len() >= 4, "{:?}", server.log());
 }
 
 #[test]
