@@ -1,4 +1,4 @@
-//! Queries while a share of all answers is in trouble: the same rows or one clear error, in not much more time.
+//! Queries and writes while a share of all answers is in trouble: the same rows or one clear error, in not much more time.
 //!
 //! Each run in trouble has one without beside it, just before, and its time is told as a share of that one's: the machine
 //! may be slower a minute later.
@@ -73,6 +73,7 @@ pub(crate) fn measure(bench: &mut Bench) {
     for case in cases(&bench.server.endpoint()) {
         under(bench, &case);
     }
+    written_under(bench);
 }
 
 /// A run, the seconds that it took, and the requests.
@@ -117,17 +118,81 @@ fn under(bench: &mut Bench, case: &Case) {
         }
         bench.server.calm();
         assert!(errors > 0 || words.is_none(), "{name}, {fault}: never an error");
-        let worst = ratios.iter().copied().fold(0.0, f64::max);
-        let middle = median(ratios);
-        let pairs = case.pairs as usize;
-        println!(
-            "    {fault:10} {middle:5.2} times, worst {worst:5.2}  {same:2} the same, {errors:2} errors; each {} requests, \
-             {} in trouble",
-            sent / pairs,
-            hit / pairs
-        );
+        let middle = told(fault, &ratios, [same, errors], [sent, hit]);
         if case.is_judged {
             bench.bound(&format!("{name}, {fault}"), middle, RATIO_MAX);
         }
+    }
+}
+
+/// Prints what became of the runs under a kind of trouble; gives the middle ratio.
+fn told(fault: Fault, ratios: &[f64], [same, errors]: [usize; 2], [sent, hit]: [usize; 2]) -> f64 {
+    let worst = ratios.iter().copied().fold(0.0, f64::max);
+    let middle = median(ratios.to_vec());
+    let (sent, hit) = (sent / ratios.len(), hit / ratios.len());
+    print!("    {fault:10} {middle:5.2} times, worst {worst:5.2}");
+    println!("  {same:2} the same, {errors:2} errors; each {sent} requests, {hit} in trouble");
+    middle
+}
+
+/// An object of 40 MB that is sent in parts.
+const WRITTEN_KEY: &str = "written.csv";
+
+/// Writes an object; gives how that ended, the seconds that it took, and the requests.
+fn write(bench: &Bench) -> (query::Result<u64>, f64, usize) {
+    bench.server.writes().forget();
+    let session = ours::session(&bench.server);
+    let local = bench.folder.join("tpch1").join(LARGE_KEY);
+    // One partition, so that the object has the rows in order.
+    let sql = format!(
+        "SET datafusion.execution.target_partitions = 1; \
+         COPY (SELECT l_orderkey, l_partkey FROM '{}' WHERE l_linenumber <= 2) TO 's3://{BUCKET}/{WRITTEN_KEY}'",
+        local.display()
+    );
+    let begun = Instant::now();
+    let written = bench.runtime.block_on(ours::written(&session, &sql));
+    (written, begun.elapsed().as_secs_f64(), bench.server.seen().requests)
+}
+
+/// The same for an object that is written: it is whole, or not there.
+fn written_under(bench: &mut Bench) {
+    bench.server.calm();
+    let (rows, time, requests) = write(bench);
+    let (rows, whole) = (rows.unwrap(), bench.server.writes().object(WRITTEN_KEY).unwrap());
+    println!(
+        "  S3, {} MB written: {time:.3} s without trouble, {requests} requests",
+        whole.len() / 1_000_000
+    );
+    for (fault, words) in FAULTS {
+        if fault == Fault::Replaced {
+            // Nothing is read of it.
+            continue;
+        }
+        let mut ratios = Vec::new();
+        let (mut same, mut errors, mut hit, mut sent) = (0, 0, 0, 0);
+        for seed in 1..=PAIRS {
+            bench.server.calm();
+            let (again, clean, _) = write(bench);
+            assert_eq!(again.unwrap(), rows);
+            bench.server.trouble(fault, PERCENT, seed);
+            let (written, time, requests) = write(bench);
+            ratios.push(time / clean);
+            hit += bench.server.hit();
+            sent += requests;
+            let found = bench.server.writes().object(WRITTEN_KEY);
+            assert!(found.as_ref().is_none_or(|found| *found == whole), "{fault}, seed {seed}: other bytes");
+            match (written, words) {
+                (Ok(written), _) => {
+                    assert_eq!((written, found.is_some()), (rows, true), "{fault}, seed {seed}");
+                    assert_eq!(bench.server.writes().open(), 0, "{fault}, seed {seed}: uploads are left");
+                    same += 1;
+                }
+                (Err(error), Some(words)) if error.to_string().contains(words) => errors += 1,
+                (Err(error), _) => panic!("S3, written, {fault}, seed {seed}: {error}"),
+            }
+        }
+        bench.server.calm();
+        let middle = told(fault, &ratios, [same, errors], [sent, hit]);
+        bench.bound(&format!("S3, written, {fault}"), middle, RATIO_MAX);
     }
 }

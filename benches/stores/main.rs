@@ -1,5 +1,5 @@
 //! What a store of the network costs that is 20 ms away: opening 1,000 Parquet objects, the first row of one, and
-//! queries while a third of all answers is in trouble. In this process, against a server of its own (`server.rs`).
+//! queries and writes while a third of all answers is in trouble. In this process, against a server of its own (`server.rs`).
 //!
 //! usage: cargo bench --bench stores -- FOLDER [open] [first] [faults] [hdfs]
 //!
@@ -24,6 +24,7 @@ mod open;
 mod ours;
 mod peers;
 mod server;
+mod writes;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

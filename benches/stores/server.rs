@@ -1,4 +1,4 @@
-//! A server of objects in memory, on loopback: as much of S3 and of HTTP as reading takes. Every answer is late by a
+//! A server of objects in memory, on loopback: as much of S3 and of HTTP as it takes. Every answer is late by a
 //! fixed time, and may be in trouble by a plan. `tests/it/servers/proxy.rs` makes the same trouble in front of real
 //! servers; those take tens of milliseconds for themselves, and would be what is measured.
 
@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
+
+use crate::writes::Writes;
 
 /// The bucket that all objects are in.
 pub(crate) const BUCKET: &str = "bench";
@@ -77,6 +79,7 @@ pub(crate) struct Server {
 
 struct State {
     objects: BTreeMap<String, Vec<u8>>,
+    writes: Writes,
     latency: Duration,
     plan: Mutex<Option<Plan>>,
     /// Keys of objects that were replaced.
@@ -95,6 +98,7 @@ impl Server {
         let address = listener.local_addr().unwrap().to_string();
         let state = Arc::new(State {
             objects,
+            writes: Writes::default(),
             latency,
             plan: Mutex::default(),
             replaced: Mutex::default(),
@@ -135,6 +139,11 @@ impl Server {
         *self.state.plan.lock().unwrap() = Some(Plan { fault, percent, random });
     }
 
+    /// What was written.
+    pub(crate) fn writes(&self) -> &Writes {
+        &self.state.writes
+    }
+
     /// Requests that were hit since this was last called.
     pub(crate) fn hit(&self) -> usize {
         self.state.hit.swap(0, Ordering::Relaxed)
@@ -150,10 +159,11 @@ impl Server {
 }
 
 /// A request, as far as it matters.
-struct Request {
-    is_head: bool,
+pub(crate) struct Request {
+    pub(crate) method: String,
     path: String,
-    query: BTreeMap<String, String>,
+    pub(crate) query: BTreeMap<String, String>,
+    pub(crate) body: Vec<u8>,
     range: Option<String>,
     if_match: Option<String>,
 }
@@ -172,19 +182,28 @@ impl Request {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let path = percent_encoding::percent_decode_str(path.trim_start_matches('/')).decode_utf8_lossy();
         let query = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-        let mut request =
-            Self { is_head: method == "HEAD", path: path.into_owned(), query, range: None, if_match: None };
+        let (method, path) = (method.to_string(), path.into_owned());
+        let mut request = Self { method, path, query, body: Vec::new(), range: None, if_match: None };
         loop {
             let mut line = String::new();
             from.read_line(&mut line)?;
-            let Some((name, value)) = line.trim_end().split_once(':') else { return Ok(Some(request)) };
+            let Some((name, value)) = line.trim_end().split_once(':') else {
+                from.read_exact(&mut request.body)?;
+                return Ok(Some(request));
+            };
             let value = || Some(value.trim().to_string());
             if name.eq_ignore_ascii_case("range") {
                 request.range = value();
             } else if name.eq_ignore_ascii_case("if-match") {
                 request.if_match = value();
+            } else if name.eq_ignore_ascii_case("content-length") {
+                request.body.resize(value().unwrap().parse().unwrap(), 0);
             }
         }
+    }
+
+    fn is_head(&self) -> bool {
+        self.method == "HEAD"
     }
 
     /// The part of so many bytes that is asked for: `bytes=0-9`, `bytes=10-`, `bytes=-8`.
@@ -259,7 +278,7 @@ impl State {
         };
         let head =
             format!("HTTP/1.1 {}\r\n{}Content-Length: {}\r\n\r\n", reply.status, reply.headers, reply.length);
-        let body = if request.is_head { &[] } else { reply.body.as_ref() };
+        let body = if request.is_head() { &[] } else { reply.body.as_ref() };
         match fault {
             Some(fault @ (Fault::Reset | Fault::Stall | Fault::Truncated)) => {
                 match body.len() {
@@ -293,11 +312,18 @@ impl State {
         if bucket != BUCKET {
             return Reply::error("404 Not Found", "NoSuchBucket");
         }
+        if let Some(answer) = self.writes.answer(key, request) {
+            let mut reply = Reply::text(answer.status, answer.text);
+            if answer.is_tagged {
+                reply.headers.push_str("ETag: \"written\"\r\n");
+            }
+            return reply;
+        }
         if key.is_empty() {
             return Reply::text("200 OK", self.listing(&request.query));
         }
         let Some(bytes) = self.objects.get(key) else { return Reply::error("404 Not Found", "NoSuchKey") };
-        if fault == Some(Fault::Replaced) && !request.is_head {
+        if fault == Some(Fault::Replaced) && !request.is_head() {
             self.replaced.lock().unwrap().insert(key.to_string());
             self.is_any_replaced.store(true, Ordering::Relaxed);
         }

@@ -27,16 +27,6 @@ pub(super) enum Request {
     Other,
 }
 
-impl Request {
-    /// Whether it changes nothing, so that it may be sent as often as one likes.
-    pub(super) fn only_reads(self) -> bool {
-        match self {
-            Self::Get | Self::Head | Self::List => true,
-            Self::Put | Self::Other => false,
-        }
-    }
-}
-
 /// Marks a result whose bytes did not come from the network now: they are counted already.
 pub(super) const HERE: Attribute = Attribute::Metadata(Cow::Borrowed("query-here"));
 

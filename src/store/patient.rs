@@ -24,6 +24,9 @@ use super::line::Line;
 use super::secret::Kind;
 use super::trouble::{Trouble, What, find, trouble};
 
+/// Bodies from HDFS are waited for as if the rest had been asked for in vain so often.
+const HDFS_IN_VAIN: u32 = 2;
+
 /// A read that goes on where it broke. All of it runs on the threads for I/O.
 #[derive(Debug, Clone)]
 pub(super) struct Patient {
@@ -60,6 +63,8 @@ impl Patient {
     /// As [`ObjectStore::get_opts`]; the stream gives all bytes of the range, or an error.
     pub(super) async fn get(self, key: Path, options: GetOptions) -> Result<GetResult> {
         let result = self.ask(&key, &options).await?;
+        // What is usual is how long a NameNode takes; a DataNode has to be found and reads from a disk.
+        let in_vain = if self.is_wired { 0 } else { HDFS_IN_VAIN };
         let GetResult { payload, meta, range, attributes } = result;
         let payload = match payload {
             GetResultPayload::Stream(body) if !options.head => {
@@ -72,7 +77,7 @@ impl Patient {
                     begun: range.start,
                     rest: range.clone(),
                     attempts: 1,
-                    in_vain: 0,
+                    in_vain,
                     body: Some(body),
                     is_here: attributes.get(&HERE).is_some(),
                 };

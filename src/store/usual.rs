@@ -16,6 +16,11 @@ const NEARLY_ALL: usize = 95;
 /// The same is asked for a second time when nothing has come for this many halves of the time that nearly all take.
 /// Once an answer has begun, the rest of it comes without pauses, unless packets were lost.
 const SECOND_HALVES: u32 = 3;
+/// A part of an upload is sent a second time after this many times what nearly all parts of its size take: sending it
+/// twice takes the network from the others.
+const SECOND_TIMES_PART: u32 = 3;
+/// Parts are compared by their sizes in these; each has one more, for the answer.
+const PART_BYTES: u64 = 256 << 10;
 /// The same where only answers of the other kind are known: a listing takes longer than a read.
 const SECOND_HALVES_OTHER: u32 = 8;
 
@@ -30,6 +35,8 @@ pub(super) struct Usual {
     reads: Recent,
     /// Until listings begin.
     lists: Recent,
+    /// Until parts of uploads are answered, for so many bytes of them.
+    parts: Recent,
 }
 
 impl Usual {
@@ -52,6 +59,19 @@ impl Usual {
             // They take as long as what is sent with them.
             Request::Put | Request::Other => {}
         }
+    }
+
+    /// A part of an upload was taken after this time.
+    pub(super) fn sent(&self, bytes: u64, time: Duration) {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.parts.add((micros / u64::from(pieces(bytes))).max(1));
+    }
+
+    /// How long to wait until a part of an upload is sent a second time, that having been done so often; `None` where
+    /// it is not known how long parts take.
+    pub(super) fn second_part(&self, patience: &Patience, bytes: u64, done: u32) -> Option<Duration> {
+        let whole = self.parts.nearly_all()? * pieces(bytes) * SECOND_TIMES_PART;
+        Some(whole.max(patience.second_min) * (1 << done.min(DOUBLINGS_MAX)))
     }
 
     /// Whether there has been an answer of any kind.
@@ -84,6 +104,10 @@ impl Usual {
         };
         first * (1 << attempt.saturating_sub(1).min(DOUBLINGS_MAX))
     }
+}
+
+fn pieces(bytes: u64) -> u32 {
+    u32::try_from(bytes / PART_BYTES + 1).unwrap_or(u32::MAX)
 }
 
 /// How long the last answers of a kind took.
@@ -185,5 +209,17 @@ mod tests {
         // What is sent takes its own time.
         usual.answered(Request::Put, Duration::from_secs(5));
         assert_eq!(of(Request::Get), millis(30));
+    }
+
+    #[test]
+    fn parts_are_measured_by_parts_and_their_size() {
+        let (patience, usual) = (Patience::default(), Usual::default());
+        usual.answered(Request::Get, millis(20));
+        assert_eq!(usual.second_part(&patience, 10 << 20, 0), None);
+        usual.sent(10 << 20, millis(410));
+        assert_eq!(usual.second_part(&patience, 10 << 20, 0), Some(millis(1230)));
+        assert_eq!(usual.second_part(&patience, 10 << 20, 1), Some(millis(2460)));
+        assert_eq!(usual.second_part(&patience, 1 << 20, 0), Some(millis(150)));
+        assert_eq!(usual.second_part(&patience, 0, 0), Some(millis(30)));
     }
 }

@@ -30,6 +30,9 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// Of an answer that is no success, this much is read.
 const REFUSAL_BYTES_MAX: usize = 64 << 10;
 
+/// How often it is looked whether a request is late.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// Makes the clients of one store.
 #[derive(Debug, Clone)]
 pub(super) struct Wire(pub(super) Arc<Line>);
@@ -136,15 +139,15 @@ impl Patiently {
     fn count(&self, request: &HttpRequest, purpose: Request, meter: Option<&Meter>, again: bool) {
         self.line.counts.request(purpose, again);
         if purpose == Request::Put {
-            self.line.counts.written(request.body().content_length() as u64);
+            self.line.counts.written(length(request));
         }
         if let Some(meter) = meter {
             meter.request(again);
         }
     }
 
-    /// An attempt. If nothing is heard of one that only reads, the same is asked for beside it, and the answer that is
-    /// here first is taken: what was lost on the way is not waited for until the time-out.
+    /// An attempt. If nothing is heard of it, the same is asked for beside it where that does no harm, and the answer
+    /// that is here first is taken: what was lost on the way is not waited for until the time-out.
     async fn answer(
         &self,
         request: &HttpRequest,
@@ -161,7 +164,9 @@ impl Patiently {
         under_way.push(asked(0));
         let mut beside = 0;
         loop {
-            let silence = self.line.usual.second(&self.line.patience, purpose, attempt - 1 + beside);
+            // What is usual may change meanwhile, by the answers to others.
+            let soon = self.patience_before_second(request, purpose, attempt - 1 + beside);
+            let wait = soon.map_or(LOOK, |soon| soon.saturating_sub(pulse.since()).min(LOOK));
             tokio::select! {
                 biased;
                 Some((number, answer)) = under_way.next() => match answer {
@@ -178,15 +183,26 @@ impl Patiently {
                     Err(_) => {}
                 },
                 () = pulse.news() => {}
-                () = sleep(silence.saturating_sub(pulse.since())), if purpose.only_reads() => {
-                    if pulse.since() >= silence && self.line.allowance.take() {
+                () = sleep(wait) => if soon.is_some_and(|soon| pulse.since() >= soon) {
+                    if self.line.allowance.take() {
                         beside += 1;
                         self.count(request, purpose, meter, false);
                         under_way.push(asked(beside));
                     }
                     pulse.restart();
-                }
+                },
             }
+        }
+    }
+
+    /// How long nothing is to be heard of a request before the same is asked for beside it; `None` if it is not to be:
+    /// what changes something may arrive late, and undo what was done since.
+    fn patience_before_second(&self, request: &HttpRequest, purpose: Request, done: u32) -> Option<Duration> {
+        let Line { usual, patience, .. } = &*self.line;
+        match purpose {
+            Request::Get | Request::Head | Request::List => Some(usual.second(patience, purpose, done)),
+            Request::Put if is_part(request) => usual.second_part(patience, length(request), done),
+            Request::Put | Request::Other => None,
         }
     }
 
@@ -207,7 +223,8 @@ impl Patiently {
     ) -> Result<HttpResponse, What> {
         let wait = self.line.usual.wait(&self.line.patience, attempt);
         let rate = self.line.patience.sent_bytes_per_second.max(1);
-        let sending = Duration::from_secs(request.body().content_length() as u64 / rate);
+        let sending = Duration::from_secs(length(&request) / rate);
+        let part = is_part(&request).then(|| length(&request));
         let begun = Instant::now();
         let response = match timeout(wait + sending, self.inner.execute(request)).await {
             Err(_) => return Err(What::Silent(wait + sending)),
@@ -224,6 +241,9 @@ impl Patiently {
             }
             200..300 => {
                 self.line.answered(purpose, begun.elapsed());
+                if let Some(bytes) = part {
+                    self.line.usual.sent(bytes, begun.elapsed());
+                }
                 // The first answer tells what is usual, and its body is part of it.
                 let wait = self.line.usual.wait(&self.line.patience, attempt);
                 let (parts, body) = response.into_parts();
@@ -265,6 +285,15 @@ fn purpose(request: &HttpRequest) -> Request {
 fn asks_for(request: &HttpRequest, name: &str) -> bool {
     let query = request.uri().query().unwrap_or_default();
     query.split('&').any(|part| part.split('=').next() == Some(name))
+}
+
+/// Whether a part of an upload is sent: one that arrives late is the same again, or too late to be of any effect.
+fn is_part(request: &HttpRequest) -> bool {
+    request.method().as_str() == "PUT" && asks_for(request, "partNumber") && asks_for(request, "uploadId")
+}
+
+fn length(request: &HttpRequest) -> u64 {
+    request.body().content_length() as u64
 }
 
 /// Whether each answer to the request stands for another upload.

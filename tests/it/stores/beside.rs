@@ -136,3 +136,34 @@ fn a_store_that_never_answers_is_not_overrun() {
     let asked = stores.usage()["s3://data/"].requests() as usize;
     assert!((READS * attempts..=READS * attempts + 32).contains(&asked), "{asked}");
 }
+
+#[test]
+fn a_part_of_an_upload_that_is_not_answered_is_sent_beside_when_it_is_known_how_long_parts_take() {
+    let is = |asked: &Asked, number: &str| asked.query("partNumber").as_deref() == Some(number);
+    let lost = Mutex::new(false);
+    let server = Server::start(move |asked, _| match asked.method.as_str() {
+        "POST" if asked.query("uploads").is_some() => Reply::new(
+            200,
+            "<InitiateMultipartUploadResult><UploadId>u1</UploadId></InitiateMultipartUploadResult>",
+        ),
+        "POST" => Reply::new(
+            200,
+            "<CompleteMultipartUploadResult><ETag>&quot;x-2&quot;</ETag></CompleteMultipartUploadResult>",
+        ),
+        "PUT" if is(asked, "2") && !std::mem::replace(&mut *lost.lock().unwrap(), true) => {
+            Reply::new(200, "").sent(How::Silent)
+        }
+        "PUT" => Reply::new(200, "").with("etag", "\"part\""),
+        other => panic!("{other}"),
+    });
+    let stores = eager(&server);
+    let (store, key) = at(&stores, "s3://data/a.bin");
+    run(async {
+        let mut upload = store.put_multipart(&key).await.unwrap();
+        upload.put_part(PutPayload::from_static(b"one")).await.unwrap();
+        upload.put_part(PutPayload::from_static(b"two")).await.unwrap();
+        upload.complete().await.unwrap();
+    });
+    let sent: Vec<_> = server.asked().into_iter().filter(|asked| is(asked, "2")).collect();
+    assert!(sent.len() >= 2 && sent.iter().all(|asked| asked.body == b"two"), "{:?}", server.log());
+}
