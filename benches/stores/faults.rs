@@ -12,9 +12,9 @@ use crate::{Bench, median, ours};
 
 const PERCENT: u8 = 30;
 /// Pairs of runs for each kind of trouble.
-const PAIRS: u64 = 7;
+const PAIRS: u64 = 5;
 /// Of a query that is over after a few requests.
-const PAIRS_TINY: u64 = 25;
+const PAIRS_TINY: u64 = 15;
 /// Times the time without trouble.
 const RATIO_MAX: f64 = 3.0;
 /// Files of a web server in one query. It has no listings, so they are looked at one after the other.

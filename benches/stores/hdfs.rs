@@ -17,7 +17,7 @@ use crate::data::LARGE_KEY;
 use crate::{Bench, median, ours};
 
 /// Pairs of runs.
-const PAIRS: usize = 7;
+const PAIRS: usize = 5;
 const RATIO_MAX: f64 = 3.0;
 /// A server that says nothing for so long hangs.
 const PATIENCE: Duration = Duration::from_secs(180);
