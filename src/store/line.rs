@@ -16,6 +16,9 @@ use super::usual::Usual;
 /// Requests to one store that are under way at once.
 const AT_ONCE_MAX: usize = 256;
 
+/// A request that was refused so often is no longer sent again soon, however good the answers to others are.
+const QUICK_MAX: u32 = 4;
+
 /// What is known of the way to a store; shared by all that use it.
 #[derive(Debug)]
 pub(super) struct Line {
@@ -63,6 +66,10 @@ impl Line {
             What::Broken(_) if failed == 1 && request != Request::Other && self.allowance.take() => {
                 Duration::ZERO
             }
+            // One refusal among many good answers: nothing tells that the store is busy.
+            What::Answer(_) if failed <= QUICK_MAX && what.after().is_none() && self.allowance.take() => {
+                self.patience.quick(failed, took)
+            }
             // It is known at once that nobody listens, which tells nothing of how long it takes to ask.
             What::Connect(_) => self.patience.pause(failed, None, self.patience.pause_first),
             What::Answer(_) | What::Broken(_) => self.patience.pause(failed, what.after(), took),
@@ -95,15 +102,30 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_is_busy_or_not_there_is_never_asked_again_at_once() {
+    fn a_refusal_among_good_answers_is_followed_soon_but_never_at_once() {
+        let (line, busy) = (line(), What::Answer(Answer { status: 503, ..Answer::default() }));
+        for failed in 1..=4 {
+            let pause = line.pause(&busy, Request::Get, failed, TOOK);
+            let whole = (TOOK / 4 * failed).max(Duration::from_millis(5));
+            assert!(pause >= whole / 2 && pause <= whole, "{failed}: {pause:?}");
+        }
+        assert!(line.pause(&busy, Request::Get, 5, TOOK) >= Duration::from_millis(200));
+        let asked = Answer { status: 503, after: Some(Duration::from_secs(2)), ..Answer::default() };
+        assert!(line.pause(&What::Answer(asked), Request::Get, 1, TOOK) >= Duration::from_secs(2));
+    }
+
+    #[test]
+    fn a_store_that_only_refuses_is_asked_after_pauses_that_double() {
         let line = line();
         let busy = What::Answer(Answer { status: 503, ..Answer::default() });
-        let asked = Answer { status: 503, after: Some(Duration::from_secs(2)), ..Answer::default() };
+        while line.allowance.take() {}
         for failed in 1..10 {
-            let least = if failed == 1 { TOOK / 2 } else { Duration::from_millis(25) * (1 << (failed - 2)) };
-            assert!(line.pause(&busy, Request::Get, failed, TOOK) >= least.min(Duration::from_millis(2500)));
+            let least = match failed {
+                1 => TOOK / 2,
+                _ => (Duration::from_millis(25) * (1 << (failed - 2))).min(Duration::from_millis(2500)),
+            };
+            assert!(line.pause(&busy, Request::Get, failed, TOOK) >= least, "{failed}");
         }
-        assert!(line.pause(&What::Answer(asked), Request::Get, 1, TOOK) >= Duration::from_secs(2));
         let refused = What::Connect("connection refused".into());
         assert!(line.pause(&refused, Request::Get, 1, Duration::ZERO) >= Duration::from_millis(25));
         assert_eq!(line.pause(&What::Silent(TOOK), Request::Get, 1, TOOK), Duration::ZERO);

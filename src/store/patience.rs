@@ -63,10 +63,21 @@ impl Patience {
             0 | 1 => took.max(PAUSE_MIN).min(self.pause_first),
             _ => self.pause_first.saturating_mul(1 << (failed - 2).min(16)).min(self.pause_max),
         };
-        let share = f64::from(u32::try_from(chance() >> 32).unwrap_or(0)) / f64::from(u32::MAX);
-        let pause = whole.mul_f64(0.5 + share / 2.0);
+        let pause = by_chance(whole);
         asked.map_or(pause, |asked| pause.max(asked.min(self.pause_max * 4)))
     }
+
+    /// The pause where the store is not busy, but refused this request so often: a quarter of the time that the last
+    /// attempt took, and a quarter more with each.
+    pub(super) fn quick(&self, failed: u32, took: Duration) -> Duration {
+        by_chance((took / 4).saturating_mul(failed).max(PAUSE_MIN).min(self.pause_first))
+    }
+}
+
+/// From half of a time to all of it.
+fn by_chance(whole: Duration) -> Duration {
+    let share = f64::from(u32::try_from(chance() >> 32).unwrap_or(0)) / f64::from(u32::MAX);
+    whole.mul_f64(0.5 + share / 2.0)
 }
 
 fn chance() -> u64 {

@@ -13,16 +13,14 @@ const USUAL_TIMES: u32 = 16;
 const RECENT: usize = 64;
 /// Percent of them that came in the time that nearly all take.
 const NEARLY_ALL: usize = 95;
-/// The same is asked for a second time when nothing has come for this many halves of the time that nearly all take.
-/// Once an answer has begun, the rest of it comes without pauses, unless packets were lost.
-const SECOND_HALVES: u32 = 3;
 /// A part of an upload is sent a second time after this many times what nearly all parts of its size take: sending it
 /// twice takes the network from the others.
 const SECOND_TIMES_PART: u32 = 3;
 /// Parts are compared by their sizes in these; each has one more, for the answer.
 const PART_BYTES: u64 = 256 << 10;
-/// The same where only answers of the other kind are known: a listing takes longer than a read.
-const SECOND_HALVES_OTHER: u32 = 8;
+/// The same is asked for a second time when nothing has come for the time that nearly all answers take; or this many
+/// times that, where only answers of the other kind are known: a listing takes longer than a read.
+const SECOND_TIMES_OTHER: u32 = 4;
 
 /// What is usual for a store. Shared by all that ask it.
 #[derive(Debug, Default)]
@@ -87,8 +85,8 @@ impl Usual {
             Request::Get | Request::Head | Request::Put | Request::Other => (&self.reads, &self.lists),
         };
         let after = match (own.nearly_all(), other.nearly_all()) {
-            (Some(own), _) => own * SECOND_HALVES / 2,
-            (None, Some(other)) => other * SECOND_HALVES_OTHER / 2,
+            (Some(own), _) => own,
+            (None, Some(other)) => other * SECOND_TIMES_OTHER,
             (None, None) => patience.second_unknown,
         };
         after.max(patience.second_min) * (1 << done.min(DOUBLINGS_MAX))
@@ -178,9 +176,9 @@ mod tests {
         usual.answered(Request::Get, millis(1));
         assert_eq!(second(0), patience.second_min);
         usual.answered(Request::Head, millis(40));
-        assert_eq!(second(0), millis(60));
-        assert_eq!(second(2), millis(240));
-        assert_eq!(second(100), millis(960));
+        assert_eq!(second(0), millis(40));
+        assert_eq!(second(2), millis(160));
+        assert_eq!(second(100), millis(640));
         assert!(second(0) < usual.wait(&patience, 1));
     }
 
@@ -190,25 +188,25 @@ mod tests {
         let second = || usual.second(&patience, Request::Get, 0);
         (0..63).for_each(|_| usual.answered(Request::Get, millis(40)));
         usual.answered(Request::Get, millis(900));
-        assert_eq!(second(), millis(60));
+        assert_eq!(second(), millis(40));
         // A store that has become slow is soon not asked twice for everything.
         (0..4).for_each(|_| usual.answered(Request::Get, millis(900)));
-        assert_eq!(second(), millis(1350));
+        assert_eq!(second(), millis(900));
         (0..64).for_each(|_| usual.answered(Request::Get, millis(40)));
-        assert_eq!(second(), millis(60));
+        assert_eq!(second(), millis(40));
     }
 
     #[test]
     fn listings_are_not_measured_by_reads() {
         let (patience, usual) = (Patience::default(), Usual::default());
         let of = |request| usual.second(&patience, request, 0);
-        usual.answered(Request::Get, millis(20));
-        assert_eq!((of(Request::Get), of(Request::List)), (millis(30), millis(80)));
+        usual.answered(Request::Get, millis(25));
+        assert_eq!((of(Request::Get), of(Request::List)), (millis(25), millis(100)));
         usual.answered(Request::List, millis(200));
-        assert_eq!((of(Request::Get), of(Request::List)), (millis(30), millis(300)));
+        assert_eq!((of(Request::Get), of(Request::List)), (millis(25), millis(200)));
         // What is sent takes its own time.
         usual.answered(Request::Put, Duration::from_secs(5));
-        assert_eq!(of(Request::Get), millis(30));
+        assert_eq!(of(Request::Get), millis(25));
     }
 
     #[test]
