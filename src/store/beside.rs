@@ -45,7 +45,8 @@ pub(super) async fn next(
     let mut second = None;
     let mut count = 0;
     loop {
-        let soon = line.usual.second(&line.patience, Request::Get, in_vain + count);
+        // That two are silent happens in bad times.
+        let soon = line.usual.second(&line.patience, Request::Get, in_vain + count / 2);
         tokio::select! {
             biased;
             piece = body.next() => {

@@ -164,8 +164,8 @@ impl Patiently {
         under_way.push(asked(0));
         let mut beside = 0;
         loop {
-            // What is usual may change meanwhile, by the answers to others.
-            let soon = self.patience_before_second(request, purpose, attempt - 1 + beside);
+            // What is usual may change meanwhile, by the answers to others. That two are silent happens in bad times.
+            let soon = self.patience_before_second(request, purpose, attempt - 1 + beside / 2);
             let wait = soon.map_or(LOOK, |soon| soon.saturating_sub(pulse.since()).min(LOOK));
             tokio::select! {
                 biased;
