@@ -55,6 +55,7 @@ use crate::plan::broadcast::with_broadcast_joins;
 use crate::plan::builds::with_compact_builds;
 use crate::plan::checked::{CheckedArithmetic, GuardedFilters, with_checked_rules, with_guarded_logic};
 use crate::plan::correlated::ExactSubqueries;
+use crate::plan::first_rows::with_first_rows;
 use crate::plan::grouping_sets::UnknownKeys;
 use crate::plan::having::with_having_above;
 use crate::plan::join_filter::{NullableJoinFilters, with_kept_columns};
@@ -391,7 +392,8 @@ fn physical_rules(footers: Arc<FileMetadataCache>) -> Vec<Arc<dyn PhysicalOptimi
     let rules = with_exact_pushdown(with_exact_statistics(PhysicalOptimizer::new().rules));
     let rules = with_compact_builds(with_scan_pieces(with_broadcast_joins(rules), footers));
     let rules = with_sorted_merges(rules);
-    let mut rules = with_guarded_logic(with_lasting_order(with_order_of_limits(with_kept_columns(rules))));
+    let rules = with_guarded_logic(with_lasting_order(with_order_of_limits(with_kept_columns(rules))));
+    let mut rules = with_first_rows(rules);
     rules.insert(0, Arc::new(UnknownKeys));
     rules
 }

@@ -4,6 +4,7 @@ pub mod broadcast;
 pub mod builds;
 pub mod checked;
 pub mod correlated;
+pub mod first_rows;
 pub mod grouping_sets;
 pub mod having;
 pub mod limits;

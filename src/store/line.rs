@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -33,14 +33,16 @@ pub(super) struct Line {
     pub(super) slots: Semaphore,
     /// Uploads that the server may have begun although nobody heard of it.
     pub(super) lost_begins: AtomicU64,
+    /// Whether the server is known not to give bytes by their number from an object's end.
+    pub(super) counts_from_start: AtomicBool,
 }
 
 impl Line {
     pub(super) fn new(counts: Arc<Counts>, patience: Patience, temp_dir: PathBuf) -> Arc<Self> {
         let slots = Semaphore::new(AT_ONCE_MAX);
         let (usual, allowance) = (Usual::default(), Allowance::default());
-        let lost_begins = AtomicU64::new(0);
-        Arc::new(Self { counts, usual, patience, allowance, temp_dir, slots, lost_begins })
+        let (lost_begins, counts_from_start) = (AtomicU64::new(0), AtomicBool::new(false));
+        Arc::new(Self { counts, usual, patience, allowance, temp_dir, slots, lost_begins, counts_from_start })
     }
 
     /// How often to ask before giving up.

@@ -13,6 +13,7 @@ mod beside;
 mod build;
 mod counted;
 pub mod credentials;
+mod ends;
 pub mod file;
 pub mod io;
 mod line;

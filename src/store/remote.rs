@@ -27,7 +27,7 @@ use super::pump::{broken, on_io};
 use super::secret::{Kind, Secret, Secrets};
 use super::upload::Upload;
 use super::wording::{About, shown};
-use super::{build, io};
+use super::{build, ends, io};
 use crate::error::StoreAction;
 
 /// Reads of at most this much come in one piece: they are awaited whole anyway (footers, pages).
@@ -145,8 +145,9 @@ async fn read(remote: Remote, open: Open, key: Path, options: GetOptions) -> Res
         Some(GetRange::Suffix(bytes)) => *bytes <= WHOLE_BYTES_MAX,
         Some(GetRange::Offset(_)) | None => false,
     };
-    let patient = Patient::new(remote.0.kind, open.store, Arc::clone(&remote.0.line));
-    let result = patient.get(key.clone(), options).await?;
+    let line = &remote.0.line;
+    let patient = Patient::new(remote.0.kind, open.store, Arc::clone(line));
+    let result = ends::get(patient, line, key.clone(), options).await?;
     let GetResult { payload, meta, range, attributes } = result;
     let payload = match payload {
         GetResultPayload::Stream(body) if head => GetResultPayload::Stream(body),

@@ -15,8 +15,8 @@ use super::{DataFile, Found, Object, depth_max, matcher, retain_data, spells_hid
 use crate::source::format::Format;
 use crate::source::partition::{self, Keys, typed};
 use crate::source::prune::{Conditions, Verdict};
-use crate::source::remote::{LISTINGS_MAX, Remote};
-use crate::store::{Kind, Location};
+use crate::source::remote::{LISTINGS_MAX, Remote, Wanted};
+use crate::store::{Kind, Location, without_query};
 
 /// Folders that are listed one by one for their keys; of more that have none, all that is below is listed at once.
 const KEYLESS_MAX: usize = 64;
@@ -46,6 +46,18 @@ impl Place {
 
     fn path(&self, key: &str) -> Result<Path> {
         Path::parse(key).map_err(|error| plan_datafusion_err!("'{}' cannot be looked up: {error}", self.text))
+    }
+
+    /// The object of the very key; `None` if there is none.
+    async fn object(&self, path: &Path) -> Result<Option<ObjectMeta>> {
+        let name = std::path::Path::new(without_query(&self.key));
+        let wanted = match Format::of_name(name) {
+            Some(Format::Parquet) => Wanted::Footer,
+            Some(Format::Csv | Format::Tsv | Format::Json | Format::Avro | Format::Arrow) | None => {
+                Wanted::Meta
+            }
+        };
+        self.remote.object(path, wanted).await
     }
 
     fn file(&self, meta: ObjectMeta) -> DataFile {
@@ -85,7 +97,7 @@ async fn named(place: &Place, wanted: Option<&Conditions<'_>>) -> Result<Found> 
     let path = place.path(&place.key)?;
     let is_folder = place.key.is_empty() || place.key.ends_with('/');
     if (!is_folder || place.remote.kind == Kind::Http)
-        && let Some(meta) = place.remote.object(&path).await?
+        && let Some(meta) = place.object(&path).await?
     {
         // What marks a folder has no data, and the name of a file has no slash at its end.
         return Ok(Found { files: vec![place.file(meta)], is_part: false });
@@ -134,7 +146,7 @@ pub(super) async fn keys(
         false => {
             let path = place.path(&place.key)?;
             let is_folder = place.key.is_empty() || place.key.ends_with('/');
-            if !is_folder && let Some(meta) = place.remote.object(&path).await? {
+            if !is_folder && let Some(meta) = place.object(&path).await? {
                 return Ok(fields(&[partition::keys(&place.file(meta).path)]));
             }
             Tree { root: path, depth_max: usize::MAX, spelled: false, steps: Steps::any() }

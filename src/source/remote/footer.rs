@@ -16,15 +16,20 @@ use datafusion::datasource::physical_plan::parquet::{
 };
 use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::file::metadata::ParquetMetaData;
 
+use super::pinned::has_version;
 use super::{Known, Remote, lock};
 
 /// Bytes at the end of an object that are read at once: most footers are shorter, and with few objects a longer read
 /// costs less than a second one.
 const FOOTER_BYTES: Range<usize> = 64 << 10..512 << 10;
+/// Bytes at the end of an object that are read to find out what it is. Its footer is there, and it costs no more time
+/// than to ask for its size and version alone.
+pub(super) const END_BYTES: u64 = FOOTER_BYTES.end as u64;
 /// Bytes that are read of all footers of a table, if each may have its part of it.
 const FOOTERS_BYTES: usize = 32 << 20;
 
@@ -101,6 +106,13 @@ impl Remote {
         let kept = (meta.clone(), Arc::clone(schema), known.clone());
         lock(&self.statistics).insert(meta.location.clone(), kept);
         Ok(known)
+    }
+
+    /// Whether the footer of an object is known as the object was when it was last seen. One that cannot be told from
+    /// the next is not.
+    pub(super) fn has_footer(&self, key: &Path) -> bool {
+        let Some(last) = lock(&self.lists).last(key).filter(has_version) else { return false };
+        self.footers.get(key).is_some_and(|kept| kept.meta == last)
     }
 
     /// What opens this store's Parquet objects for a scan.

@@ -33,8 +33,9 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::physical_expr::LexOrdering;
 use futures::TryStreamExt;
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+use object_store::{Error, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt};
 
+use self::footer::END_BYTES;
 pub(super) use self::footer::footer_bytes;
 use self::kept::Kept;
 pub(super) use self::lists::Level;
@@ -43,6 +44,9 @@ use self::pinned::Pinned;
 use super::shape::Shape;
 use crate::store::Kind;
 
+/// Objects named by one statement whose ends are read when they are looked up. Those of more would not be kept until
+/// they are of use.
+const ENDS_MAX: usize = 32;
 /// Requests that are under way at once for one statement's listings.
 pub(super) const LISTINGS_MAX: usize = 32;
 /// Objects of one scan that are read at once at most, beyond one for each of its partitions.
@@ -56,6 +60,15 @@ pub(super) fn streams(objects: usize, bytes: u64, partitions: usize) -> usize {
     let mean = (bytes / objects.max(1) as u64).max(1);
     let fit = usize::try_from(STREAM_BYTES_MAX / mean).unwrap_or(STREAMS_MAX).min(STREAMS_MAX);
     partitions.max(fit.min(objects))
+}
+
+/// What is wanted of an object that is looked up by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// Its size and version.
+    Meta,
+    /// Its footer as well, if it takes no other request.
+    Footer,
 }
 
 /// The stores of the network that a session has looked into.
@@ -127,6 +140,8 @@ pub(super) struct Remote {
     statements: Arc<AtomicU64>,
     lists: Mutex<Lists>,
     kept: Mutex<Kept>,
+    /// The last statement, and how many objects it has asked for with their ends.
+    ends: Mutex<(u64, usize)>,
     footers: Arc<FileMetadataCache>,
     looks: Mutex<HashMap<(Path, Arc<str>), Looked>>,
     statistics: Mutex<HashMap<Path, Told>>,
@@ -161,6 +176,7 @@ impl Remote {
             statements,
             lists: Mutex::default(),
             kept: Mutex::default(),
+            ends: Mutex::default(),
             footers: Arc::new(footers),
             looks: Mutex::default(),
             statistics: Mutex::default(),
@@ -168,14 +184,25 @@ impl Remote {
     }
 
     /// The object of a key; `None` if there is none. One request for each statement.
-    pub(super) async fn object(&self, key: &Path) -> Result<Option<ObjectMeta>> {
+    pub(super) async fn object(&self, key: &Path, wanted: Wanted) -> Result<Option<ObjectMeta>> {
         let statement = self.statements.load(Ordering::Acquire);
         if let Some(meta) = lock(&self.lists).asked(key, statement) {
             return Ok(Some(meta));
         }
-        match self.store.head(key).await {
-            Ok(meta) => Ok(Some(self.seen(meta, statement))),
-            Err(object_store::Error::NotFound { .. }) => {
+        let wants_end = wanted == Wanted::Footer && !self.has_footer(key) && self.may_have_end(statement);
+        let found = match wants_end {
+            true => self.with_end(key).await,
+            false => self.store.head(key).await.map(|meta| (meta, None)),
+        };
+        match found {
+            Ok((meta, end)) => {
+                let meta = self.seen(meta, statement);
+                if let Some(end) = end {
+                    lock(&self.kept).add_end(&meta, end);
+                }
+                Ok(Some(meta))
+            }
+            Err(Error::NotFound { .. }) => {
                 if lock(&self.lists).last(key).is_some() {
                     self.forget_lists();
                 }
@@ -183,6 +210,32 @@ impl Remote {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Size and version of an object, with its last bytes: of a Parquet file the footer, of a small one all.
+    async fn with_end(&self, key: &Path) -> object_store::Result<(ObjectMeta, Option<Bytes>)> {
+        let options = GetOptions::new().with_range(Some(GetRange::Suffix(END_BYTES)));
+        let got = match self.store.get_opts(key, options).await {
+            // One of somebody else's.
+            Err(Error::NotSupported { .. } | Error::NotImplemented { .. }) => {
+                return Ok((self.store.head(key).await?, None));
+            }
+            got => got?,
+        };
+        let (meta, range) = (got.meta.clone(), got.range.clone());
+        let end = got.bytes().await?;
+        let is_end = range.end == meta.size && range.end - range.start == end.len() as u64;
+        Ok((meta, is_end.then_some(end)))
+    }
+
+    /// Whether a statement may ask for the end of one more object.
+    fn may_have_end(&self, statement: u64) -> bool {
+        let mut ends = lock(&self.ends);
+        if ends.0 != statement {
+            *ends = (statement, 0);
+        }
+        ends.1 += 1;
+        ends.1 <= ENDS_MAX
     }
 
     /// Takes note of an object as a statement has found it. What is known of another version is forgotten.
@@ -238,7 +291,7 @@ impl Remote {
         }
         let length = meta.size.min(kept::START_BYTES);
         let start = self.bytes(meta, 0..length).await?;
-        lock(&self.kept).add(meta, start.clone());
+        lock(&self.kept).add_start(meta, start.clone());
         Ok(start)
     }
 

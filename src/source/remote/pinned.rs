@@ -34,9 +34,7 @@ impl Pinned {
 
     /// The bytes of a range, if they are kept.
     fn kept(&self, meta: &ObjectMeta, range: &Range<u64>) -> Option<Bytes> {
-        let start = lock(&self.remote.kept).start(meta)?;
-        let (from, to) = (usize::try_from(range.start).ok()?, usize::try_from(range.end).ok()?);
-        (from <= to && to <= start.len()).then(|| start.slice(from..to))
+        lock(&self.remote.kept).bytes(meta, range)
     }
 
     fn check(&self, planned: &ObjectMeta, got: &ObjectMeta) -> Result<()> {
@@ -124,7 +122,7 @@ impl ObjectStore for Pinned {
         // A small object is often read at its end first, for its footer, and then again for its rows.
         if !is_head && range == (0..meta.size) && meta.size <= START_BYTES {
             let bytes = got.bytes().await?;
-            lock(&self.remote.kept).add(meta, bytes.clone());
+            lock(&self.remote.kept).add_start(meta, bytes.clone());
             return Ok(given(meta, range, bytes));
         }
         let GetResult { payload, meta, range, attributes } = got;

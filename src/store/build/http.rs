@@ -229,6 +229,10 @@ impl ObjectStore for Files {
             return Ok(GetResult { payload, meta, range, attributes: Attributes::new() });
         }
         let range = options.range.as_ref();
+        // Who does not know the size has not looked the file up: it may have changed since it was read whole.
+        if self.wholes.has(key) && matches!(range, Some(GetRange::Suffix(_))) {
+            self.head(key, &options).await?;
+        }
         if self.wholes.has(key) {
             return self.part(self.whole(key, None).await?, range);
         }
