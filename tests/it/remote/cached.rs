@@ -44,6 +44,11 @@ fn an_object_that_is_named_is_looked_up_by_each_statement() {
             let key = format!("x.{extension}");
             cloud.put(&key, first).await;
             let before = cloud.one(&sql).await;
+            let lookup = match extension {
+                "parquet" => format!("get {key} bytes=-524288"),
+                _ => format!("head {key}"),
+            };
+            assert_eq!(cloud.store.taken()[0], lookup);
             // One request, however often it is named; what was read of it is read no more.
             let twice = format!("select * from ({sql}) a, ({sql}) b");
             for sql in [&sql, &twice] {
@@ -136,6 +141,22 @@ fn an_object_that_changes_after_it_was_listed_is_an_error_once() {
         assert!(error.contains("s3://bucket/t/x.csv") && error.contains("has changed"), "{error}");
         assert!(error.contains("forgotten, as by .refresh: run the query again"), "{error}");
         assert_eq!(cloud.one(SUM).await, "400007");
+    });
+}
+
+#[test]
+fn an_object_that_changes_between_its_footer_and_its_rows_is_an_error_once() {
+    block_on(async {
+        let cloud = Cloud::new();
+        cloud.put("x.parquet", super::requests::numbers(0..200_000)).await;
+        let frame = cloud.session.sql("select sum(n) from 's3://bucket/x.parquet' where n >= 0").await.unwrap();
+        assert_eq!(cloud.store.taken(), ["get x.parquet bytes=-524288"]);
+        // As long, and its footer says the same but for the numbers.
+        cloud.put("x.parquet", super::requests::numbers(1..200_001)).await;
+        let error = format!("{:?}", frame.collect().await.unwrap_err());
+        assert!(error.contains("s3://bucket/x.parquet") && error.contains("has changed"), "{error}");
+        let sum = "select sum(n) from 's3://bucket/x.parquet' where n >= 0";
+        assert_eq!(cloud.one(sum).await, (200_000_u64 * 200_001 / 2).to_string());
     });
 }
 

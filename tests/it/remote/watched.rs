@@ -1,7 +1,7 @@
 //! A store in memory that writes down what it is asked for.
 
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::task::Poll;
 
@@ -11,22 +11,52 @@ use futures::stream::BoxStream;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, GetOptions, GetRange, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    CopyOptions, Error, GetOptions, GetRange, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
     ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 
 /// How often a request gives way before it is answered: the others of its kind begin meanwhile.
 const TURNS: usize = 20;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Watched {
     inner: InMemory,
     log: Mutex<Vec<String>>,
     under_way: AtomicUsize,
     under_way_max: AtomicUsize,
+    /// Requests beyond so many are not answered.
+    answers_max: AtomicUsize,
+    asked: AtomicUsize,
+    /// Whether no bytes are given by their number from the end.
+    counts_from_start: AtomicBool,
+}
+
+impl Default for Watched {
+    fn default() -> Self {
+        Self {
+            inner: InMemory::new(),
+            log: Mutex::default(),
+            under_way: AtomicUsize::new(0),
+            under_way_max: AtomicUsize::new(0),
+            answers_max: AtomicUsize::new(usize::MAX),
+            asked: AtomicUsize::new(0),
+            counts_from_start: AtomicBool::new(false),
+        }
+    }
 }
 
 impl Watched {
+    /// Answers so many requests from now on, and then no more.
+    pub(super) fn answer_only(&self, count: usize) {
+        self.asked.store(0, Ordering::SeqCst);
+        self.answers_max.store(count, Ordering::SeqCst);
+    }
+
+    /// Refuses from now on what Azure refuses.
+    pub(super) fn count_from_start(&self) {
+        self.counts_from_start.store(true, Ordering::SeqCst);
+    }
+
     pub(super) async fn put(&self, key: &str, bytes: Vec<u8>) {
         self.inner.put(&Path::parse(key).unwrap(), bytes.into()).await.unwrap();
     }
@@ -57,6 +87,9 @@ impl Watched {
     /// Writes a request down, and lets others come in before it is answered.
     async fn request(&self, text: String) {
         self.log().push(text);
+        if self.asked.fetch_add(1, Ordering::SeqCst) >= self.answers_max.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         let now = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
         self.under_way_max.fetch_max(now, Ordering::SeqCst);
         let mut turns = 0;
@@ -88,6 +121,10 @@ impl ObjectStore for Watched {
             false => format!("get {key} {}", shown(options.range.as_ref())),
         };
         self.request(text).await;
+        if self.counts_from_start.load(Ordering::SeqCst) && matches!(options.range, Some(GetRange::Suffix(_)))
+        {
+            return Err(Error::NotSupported { source: "it counts from the start".into() });
+        }
         self.inner.get_opts(key, options).await
     }
 

@@ -5,6 +5,7 @@ mod broken;
 mod certificates;
 mod environment;
 mod files;
+mod first_row;
 mod gcs_azure;
 mod http;
 mod messages;
