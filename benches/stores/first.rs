@@ -1,4 +1,4 @@
-//! The first row of one Parquet object: its size and version, its footer, its rows.
+//! The first row of one Parquet object: its footer with its size and version, and its rows.
 
 use crate::data::{LARGE_KEY, SMALL_KEY};
 use crate::server::BUCKET;

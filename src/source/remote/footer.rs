@@ -22,6 +22,7 @@ use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::file::metadata::ParquetMetaData;
 
 use super::pinned::has_version;
+use super::reader::Reader;
 use super::{Known, Remote, lock};
 
 /// Bytes at the end of an object that are read at once: most footers are shorter, and with few objects a longer read
@@ -121,8 +122,8 @@ impl Remote {
         store: Arc<dyn ObjectStore>,
     ) -> Arc<dyn ParquetFileReaderFactory> {
         let footers = Arc::clone(&self.footers);
-        let inner = CachedParquetFileReaderFactory::new(store, Arc::clone(&footers));
-        Arc::new(Readers { inner, footers })
+        let inner = CachedParquetFileReaderFactory::new(Arc::clone(&store), Arc::clone(&footers));
+        Arc::new(Readers { inner, store, footers })
     }
 }
 
@@ -130,6 +131,7 @@ impl Remote {
 #[derive(Debug)]
 struct Readers {
     inner: CachedParquetFileReaderFactory,
+    store: Arc<dyn ObjectStore>,
     footers: Arc<FileMetadataCache>,
 }
 
@@ -142,7 +144,9 @@ impl ParquetFileReaderFactory for Readers {
         metrics: &ExecutionPlanMetricsSet,
     ) -> Result<Box<dyn AsyncFileReader + Send>> {
         drop_other(&self.footers, &file.object_meta);
-        self.inner.create_reader(partition, file, read_bytes, metrics)
+        let inner = self.inner.create_reader(partition, file.clone(), read_bytes, metrics)?;
+        let (store, footers) = (Arc::clone(&self.store), Arc::clone(&self.footers));
+        Ok(Box::new(Reader::new(inner, store, footers, &file)))
     }
 }
 

@@ -15,6 +15,7 @@ mod footer;
 mod kept;
 mod lists;
 mod pinned;
+mod reader;
 
 use std::collections::HashMap;
 use std::fmt;

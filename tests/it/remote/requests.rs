@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use query::datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use query::datafusion::parquet::arrow::ArrowWriter;
-use query::datafusion::parquet::file::properties::WriterProperties;
+use query::datafusion::parquet::file::properties::{BloomFilterPosition, WriterProperties};
 use query::error::Script;
 use query::frontend::sql::{Params, split};
 use query::session::Outcome;
@@ -125,6 +125,48 @@ fn the_first_rows_of_a_large_parquet_object_come_with_the_second_answer() {
             cloud.rows("set datafusion.execution.target_partitions = 1").await;
             assert_eq!(first_rows(&cloud, sql, 2).await, rows, "{sql}");
             assert_eq!(cloud.store.taken()[0], LOOKUP);
+        }
+    });
+}
+
+/// Numbers in no order in eight row groups with Bloom filters, each number in one of them.
+fn scattered(position: BloomFilterPosition) -> Vec<u8> {
+    let properties = WriterProperties::builder()
+        .set_max_row_group_row_count(Some(20_000))
+        .set_dictionary_enabled(false)
+        .set_bloom_filter_enabled(true)
+        .set_bloom_filter_position(position)
+        .build();
+    let column = Int64Array::from_iter_values((0..160_000).map(|n| n * 7919 % 160_001));
+    let rows = RecordBatch::try_from_iter([("n", Arc::new(column) as ArrayRef)]).unwrap();
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, rows.schema(), Some(properties)).unwrap();
+    writer.write(&rows).unwrap();
+    writer.close().unwrap();
+    bytes
+}
+
+#[test]
+fn bloom_filters_are_asked_for_together() {
+    block_on(async {
+        for position in [BloomFilterPosition::AfterRowGroup, BloomFilterPosition::End] {
+            let cloud = Cloud::new();
+            let bytes = scattered(position);
+            assert!(bytes.len() > 1_280_000);
+            cloud.put("x.parquet", bytes).await;
+            cloud.rows("set datafusion.execution.target_partitions = 1").await;
+            let sql = "select count(*) from 's3://bucket/x.parquet' where n = 7919";
+            assert_eq!(cloud.one(sql).await, "1");
+            let requests = cloud.store.taken();
+            // The filters of eight row groups, of which the last are kept, and then the one that has the number.
+            match position {
+                BloomFilterPosition::AfterRowGroup => {
+                    assert!((4..=8).contains(&requests.len()), "{requests:?}");
+                    // All of them before the first answer.
+                    assert!(cloud.store.together() >= 4, "{}: {requests:?}", cloud.store.together());
+                }
+                BloomFilterPosition::End => assert_eq!(requests.len(), 2, "{requests:?}"),
+            }
         }
     });
 }
