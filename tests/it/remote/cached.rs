@@ -149,7 +149,8 @@ fn an_object_that_changes_between_its_footer_and_its_rows_is_an_error_once() {
     block_on(async {
         let cloud = Cloud::new();
         cloud.put("x.parquet", super::requests::numbers(0..200_000)).await;
-        let frame = cloud.session.sql("select sum(n) from 's3://bucket/x.parquet' where n >= 0").await.unwrap();
+        let frame =
+            cloud.session.sql("select sum(n) from 's3://bucket/x.parquet' where n >= 0").await.unwrap();
         assert_eq!(cloud.store.taken(), ["get x.parquet bytes=-524288"]);
         // As long, and its footer says the same but for the numbers.
         cloud.put("x.parquet", super::requests::numbers(1..200_001)).await;

@@ -125,14 +125,15 @@ fn a_server_that_refuses_to_count_from_the_end_is_asked_to_once() {
         });
         run(async {
             let session = session(&server);
-            for (name, requests) in [
-                ("x", &["GET", "HEAD", "GET", "GET"][..]),
-                ("y", &["HEAD", "GET", "GET"]),
-            ] {
+            for (name, requests) in
+                [("x", &["GET", "HEAD", "GET", "GET"][..]), ("y", &["HEAD", "GET", "GET"])]
+            {
                 let before = server.asked().len();
-                let sql = format!("select max(m) from (select n as m from 's3://data/{name}.parquet' limit 10)");
+                let sql =
+                    format!("select max(m) from (select n as m from 's3://data/{name}.parquet' limit 10)");
                 assert_eq!(one(&session, &sql).await, "9");
-                let asked: Vec<_> = server.asked()[before..].iter().map(|asked| asked.method.clone()).collect();
+                let asked: Vec<_> =
+                    server.asked()[before..].iter().map(|asked| asked.method.clone()).collect();
                 assert_eq!(asked, requests, "{number}: {:?}", server.log());
             }
         });
