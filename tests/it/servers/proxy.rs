@@ -154,8 +154,11 @@ impl State {
             Some(Fault::Reset | Fault::Stall | Fault::Truncated | Fault::Replaced) | None => {}
         }
         let (mut answer, mut body) = self.ask(head, &body)?;
-        // Only what has content can be replaced by other content.
-        let is_object = head.method() == "GET" && answer.status() < 300 && answer.get("etag").is_some();
+        // Only what has content can be replaced by other content, and only for those who have seen it: whoever reads the
+        // end by its length is looking the object up.
+        let is_lookup = head.get("range").is_some_and(|range| range.starts_with("bytes=-"));
+        let is_object =
+            head.method() == "GET" && !is_lookup && answer.status() < 300 && answer.get("etag").is_some();
         let object = head.target().split('?').next().unwrap().to_string();
         if fault == Some(Fault::Replaced) && is_object {
             self.happened(Fault::Replaced);
