@@ -47,7 +47,7 @@ use crate::config::{EngineKind, QueryOptions};
 type Plan = Arc<dyn ExecutionPlan>;
 type PhysicalRule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
 
-/// These rules, and [`FirstRows`] after them: others would make stock filters of ours again.
+/// These rules, and `FirstRows` after them: others would make stock filters of ours again.
 pub fn with_first_rows(mut rules: Vec<PhysicalRule>) -> Vec<PhysicalRule> {
     rules.push(Arc::new(FirstRows));
     rules
