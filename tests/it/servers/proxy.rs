@@ -92,6 +92,8 @@ pub(crate) struct Proxy {
 struct State {
     server: String,
     plan: Mutex<(Plan, fastrand::Rng)>,
+    /// How many plans there have been.
+    plans: AtomicU64,
     seen: Mutex<Seen>,
     bytes: AtomicU64,
     /// Targets that were replaced.
@@ -105,6 +107,7 @@ impl Proxy {
         let state = Arc::new(State {
             server: server.to_string(),
             plan: Mutex::new((plan, fastrand::Rng::with_seed(seed))),
+            plans: AtomicU64::new(0),
             seen: Mutex::default(),
             bytes: AtomicU64::new(0),
             replaced: Mutex::default(),
@@ -124,7 +127,10 @@ impl Proxy {
         let rng = fastrand::Rng::with_seed(plan.seed);
         *self.state.plan.lock().unwrap() = (plan, rng);
         *self.state.seen.lock().unwrap() = Seen::default();
-        self.state.replaced.lock().unwrap().clear();
+        let mut replaced = self.state.replaced.lock().unwrap();
+        self.state.plans.fetch_add(1, Ordering::SeqCst);
+        replaced.clear();
+        drop(replaced);
         self.state.bytes.store(0, Ordering::Relaxed);
     }
 
@@ -140,6 +146,7 @@ impl Proxy {
 
 impl State {
     fn pass(&self, head: &Head, body: Vec<u8>, client: &mut TcpStream) -> io::Result<bool> {
+        let plan = self.plans.load(Ordering::SeqCst);
         let (fault, latency) = self.choose(head);
         thread::sleep(latency);
         match fault {
@@ -162,7 +169,11 @@ impl State {
         let object = head.target().split('?').next().unwrap().to_string();
         if fault == Some(Fault::Replaced) && is_object {
             self.happened(Fault::Replaced);
-            self.replaced.lock().unwrap().push(object.clone());
+            let mut replaced = self.replaced.lock().unwrap();
+            // A request that nobody waits for any more does not replace what is read by the next plan.
+            if self.plans.load(Ordering::SeqCst) == plan {
+                replaced.push(object.clone());
+            }
         }
         if self.replaced.lock().unwrap().contains(&object) && answer.get("etag").is_some() {
             if head.get("if-match").is_some_and(|wanted| wanted != TAG) {
