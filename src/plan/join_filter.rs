@@ -59,7 +59,7 @@ struct KeptColumns {
     stock: PhysicalRule,
 }
 
-/// Puts [`KeptColumns`] in the place of the stock rule, wherever it is.
+/// Has the columns that conditions of joins read stay, in the place of the stock rule, wherever it is.
 pub fn with_kept_columns(rules: Vec<PhysicalRule>) -> Vec<PhysicalRule> {
     let name = ProjectionPushdown::new().name().to_string();
     let ours = |stock: PhysicalRule| match stock.name() == name {

@@ -68,7 +68,7 @@ impl PhysicalOptimizerRule for LastingOrder {
 #[derive(Debug)]
 struct SortedMerges;
 
-/// The stock rules, with [`SortedMerges`] before the one that refuses plans.
+/// The stock rules, with one of ours before the one that refuses plans.
 pub fn with_sorted_merges(
     mut rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>,
 ) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
