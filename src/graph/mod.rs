@@ -26,7 +26,7 @@ pub use named::NamedExec;
 pub use op::Op;
 pub use scan::Scan;
 pub use stage::Stage;
-pub use views::has_views;
+pub use views::{copies_text, has_views};
 pub use walk::{Node, RECURSIVE_TERM, nodes};
 
 /// A query as stages and the edges between them: a directed acyclic graph with one root, whose rows are the

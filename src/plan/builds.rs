@@ -73,13 +73,6 @@ impl PhysicalOptimizerRule for CompactBuilds {
     }
 }
 
-/// Whether a node is what [`CompactBuilds`] puts between joins. It keeps rows, their order and their columns.
-pub(super) fn copies_text(node: &dyn ExecutionPlan) -> bool {
-    #[expect(deprecated, reason = "see the import")]
-    let is_copier = node.is::<CoalesceBatchesExec>();
-    is_copier
-}
-
 /// A build side, its text copied after the join that it comes from; `None` where there is none or nothing to copy.
 fn compact(node: &Arc<dyn ExecutionPlan>, rows: usize) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     match node.children().as_slice() {

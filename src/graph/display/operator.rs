@@ -24,6 +24,7 @@ use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, WindowExpr};
 
+use super::super::copies_text;
 use super::words::{list, one_line};
 
 /// An operator as it is shown.
@@ -63,6 +64,8 @@ fn row_wise(plan: &dyn ExecutionPlan) -> Line {
         let skip = (limit.skip() > 0).then(|| format!("skip {}", limit.skip()));
         let parts: Vec<_> = skip.into_iter().chain(limit.fetch().map(first)).collect();
         line("Limit", parts.join(", "))
+    } else if copies_text(plan) {
+        line("Copy", "text into buffers of its own".to_string())
     } else {
         let limit = plan.downcast_ref::<LocalLimitExec>()?;
         line("Limit", format!("{} of each task", first(limit.fetch())))
