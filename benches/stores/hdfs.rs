@@ -135,7 +135,8 @@ const CASES: [Case; 4] = [
             format!("{SMALL_PARTS}; COPY ({rows}) TO '{}'", place.target)
         },
         writes: true,
-        words: None,
+        // It goes on with the other DataNode, unless it has not begun.
+        words: Some("DataNode"),
         is_judged: true,
     },
     Case {
@@ -145,7 +146,7 @@ const CASES: [Case; 4] = [
             format!("{SMALL_PARTS}; COPY ({rows}) TO '{}'", place.target)
         },
         writes: true,
-        words: None,
+        words: Some("DataNode"),
         is_judged: false,
     },
     // The NameNode does not know yet that the DataNode is gone, and has the next block begin there.
