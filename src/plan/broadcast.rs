@@ -25,7 +25,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 
-use crate::config::{Applied, EngineKind, QueryOptions};
+use super::rules::{PhysicalRule, ours};
+use crate::config::Applied;
 
 /// What it costs to put a row into the table of a join, in shuffles of a row.
 const BUILD: f64 = 2.0;
@@ -43,9 +44,7 @@ const MULTIPLIED_MIN: f64 = 4.0;
 pub struct BroadcastJoins;
 
 /// The stock rules, with [`BroadcastJoins`] after the one that chooses build sides.
-pub fn with_broadcast_joins(
-    mut rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>,
-) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+pub fn with_broadcast_joins(mut rules: Vec<PhysicalRule>) -> Vec<PhysicalRule> {
     let stock = JoinSelection::new();
     let place = rules.iter().position(|rule| rule.name() == stock.name());
     rules.insert(place.map_or(0, |place| place + 1), Arc::new(BroadcastJoins));
@@ -66,11 +65,11 @@ impl PhysicalOptimizerRule for BroadcastJoins {
         plan: Arc<dyn ExecutionPlan>,
         config: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let options = config.extensions.get::<QueryOptions>().cloned().unwrap_or_default();
-        let is_always = match (options.engine, options.broadcast_joins) {
-            (EngineKind::Stock, _) | (_, Applied::Off) => return Ok(plan),
-            (EngineKind::Local | EngineKind::Inline, Applied::On) => false,
-            (EngineKind::Local | EngineKind::Inline, Applied::Always) => true,
+        let Some(options) = ours(config) else { return Ok(plan) };
+        let is_always = match options.broadcast_joins {
+            Applied::Off => return Ok(plan),
+            Applied::On => false,
+            Applied::Always => true,
         };
         // More partitions than threads share the threads.
         let at_once = config.execution.target_partitions.min(options.threads.get());

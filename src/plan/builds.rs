@@ -12,7 +12,6 @@ use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_optimizer::ensure_coop::EnsureCooperative;
 use datafusion::physical_plan::aggregates::AggregateExec;
 #[expect(deprecated, reason = "operators put batches together by themselves now; hash joins do not")]
 use datafusion::physical_plan::coalesce_batches::CoalesceBatchesExec;
@@ -20,7 +19,7 @@ use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
 
-use crate::config::{EngineKind, QueryOptions};
+use super::rules::{PhysicalRule, before_last, ours};
 use crate::graph::has_views;
 
 /// Copies text from one join to the build side of the next.
@@ -28,13 +27,8 @@ use crate::graph::has_views;
 pub struct CompactBuilds;
 
 /// The stock rules, with [`CompactBuilds`] before what wants plans as they stay.
-pub fn with_compact_builds(
-    mut rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>,
-) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let stock = EnsureCooperative::new();
-    let place = rules.iter().position(|rule| rule.name() == stock.name()).unwrap_or(rules.len());
-    rules.insert(place, Arc::new(CompactBuilds));
-    rules
+pub fn with_compact_builds(rules: Vec<PhysicalRule>) -> Vec<PhysicalRule> {
+    before_last(rules, Arc::new(CompactBuilds))
 }
 
 impl PhysicalOptimizerRule for CompactBuilds {
@@ -51,12 +45,7 @@ impl PhysicalOptimizerRule for CompactBuilds {
         plan: Arc<dyn ExecutionPlan>,
         config: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let options = config.extensions.get::<QueryOptions>().cloned().unwrap_or_default();
-        let is_ours = match options.engine {
-            EngineKind::Stock => false,
-            EngineKind::Local | EngineKind::Inline => true,
-        };
-        if !is_ours || !options.compact_builds {
+        if !ours(config).is_some_and(|options| options.compact_builds) {
             return Ok(plan);
         }
         // Twice a batch: what is put together holds whole batches, the last of them perhaps in parts.

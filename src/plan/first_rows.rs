@@ -42,10 +42,9 @@ use datafusion::physical_plan::{
 use futures::TryStreamExt;
 use futures::stream;
 
-use crate::config::{EngineKind, QueryOptions};
+use super::rules::{PhysicalRule, ours};
 
 type Plan = Arc<dyn ExecutionPlan>;
-type PhysicalRule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
 
 /// These rules, and `FirstRows` after them: others would make stock filters of ours again.
 pub fn with_first_rows(mut rules: Vec<PhysicalRule>) -> Vec<PhysicalRule> {
@@ -67,10 +66,9 @@ impl PhysicalOptimizerRule for FirstRows {
     }
 
     fn optimize(&self, plan: Plan, config: &ConfigOptions) -> Result<Plan> {
-        let options = config.extensions.get::<QueryOptions>().cloned().unwrap_or_default();
-        match options.engine {
-            EngineKind::Stock => Ok(plan),
-            EngineKind::Local | EngineKind::Inline => prompt(&plan),
+        match ours(config) {
+            Some(_) => prompt(&plan),
+            None => Ok(plan),
         }
     }
 }

@@ -18,7 +18,7 @@ use datafusion::physical_plan::{
     ReplaceChildrenOptions,
 };
 
-type PhysicalRule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
+use super::rules::PhysicalRule;
 
 /// Declares the columns of a sort-merge join's condition nullable. The join computes the condition also for
 /// rows without a partner, with NULL for that one's columns; where these are declared NOT NULL, the stock

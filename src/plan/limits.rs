@@ -14,8 +14,9 @@ use datafusion::physical_plan::limit::GlobalLimitExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
 
+use super::rules::PhysicalRule;
+
 type Plan = Arc<dyn ExecutionPlan>;
-type PhysicalRule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
 
 /// Keeps the stock rule for orders and distributions from changing which rows a limit takes.
 ///

@@ -13,6 +13,7 @@ pub mod join_filter;
 pub mod order;
 pub mod pieces;
 pub mod pushdown;
+mod rules;
 pub mod shared;
 pub mod statistics;
 pub mod subquery;

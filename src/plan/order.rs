@@ -19,7 +19,6 @@ use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::config::ConfigOptions;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_optimizer::ensure_coop::EnsureCooperative;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
 use datafusion::physical_plan::limit::GlobalLimitExec;
@@ -28,19 +27,16 @@ use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitioning};
 
+use super::rules::{PhysicalRule, before_last};
+
 /// Takes out the round robin between a result, or a limit, and the sort that its order comes from, if nothing in
 /// between makes another order. What is above the sort runs in one partition then.
 #[derive(Debug)]
 pub struct LastingOrder;
 
 /// The stock rules, with [`LastingOrder`] when they have dealt out all rows, and before what wants plans as they stay.
-pub fn with_lasting_order(
-    mut rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>,
-) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let stock = EnsureCooperative::new();
-    let place = rules.iter().position(|rule| rule.name() == stock.name()).unwrap_or(rules.len());
-    rules.insert(place, Arc::new(LastingOrder));
-    rules
+pub fn with_lasting_order(rules: Vec<PhysicalRule>) -> Vec<PhysicalRule> {
+    before_last(rules, Arc::new(LastingOrder))
 }
 
 impl PhysicalOptimizerRule for LastingOrder {
@@ -69,13 +65,8 @@ impl PhysicalOptimizerRule for LastingOrder {
 struct SortedMerges;
 
 /// The stock rules, with one of ours before the one that refuses plans.
-pub fn with_sorted_merges(
-    mut rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>,
-) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let stock = EnsureCooperative::new();
-    let place = rules.iter().position(|rule| rule.name() == stock.name()).unwrap_or(rules.len());
-    rules.insert(place, Arc::new(SortedMerges));
-    rules
+pub fn with_sorted_merges(rules: Vec<PhysicalRule>) -> Vec<PhysicalRule> {
+    before_last(rules, Arc::new(SortedMerges))
 }
 
 impl PhysicalOptimizerRule for SortedMerges {

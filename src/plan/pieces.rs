@@ -22,11 +22,10 @@ use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_optimizer::ensure_coop::EnsureCooperative;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
 
-use crate::config::{EngineKind, QueryOptions};
+use super::rules::{PhysicalRule, before_last, ours};
 
 /// Pieces for each partition. What the last one to end has to do alone is at most a piece, an eighth of its share; what
 /// a piece costs beyond its rows is 0.1 to 0.2 ms.
@@ -44,14 +43,8 @@ pub struct ScanPieces {
 struct Footers(Arc<FileMetadataCache>);
 
 /// The stock rules, with [`ScanPieces`] before what wants plans as they stay: operators know each other by then.
-pub fn with_scan_pieces(
-    mut rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>,
-    footers: Arc<FileMetadataCache>,
-) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let stock = EnsureCooperative::new();
-    let place = rules.iter().position(|rule| rule.name() == stock.name()).unwrap_or(rules.len());
-    rules.insert(place, Arc::new(ScanPieces { footers: Footers(footers) }));
-    rules
+pub fn with_scan_pieces(rules: Vec<PhysicalRule>, footers: Arc<FileMetadataCache>) -> Vec<PhysicalRule> {
+    before_last(rules, Arc::new(ScanPieces { footers: Footers(footers) }))
 }
 
 impl PhysicalOptimizerRule for ScanPieces {
@@ -68,12 +61,8 @@ impl PhysicalOptimizerRule for ScanPieces {
         plan: Arc<dyn ExecutionPlan>,
         config: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let options = config.extensions.get::<QueryOptions>().cloned().unwrap_or_default();
-        let is_ours = match options.engine {
-            EngineKind::Stock => false,
-            EngineKind::Local | EngineKind::Inline => true,
-        };
-        if !is_ours || !options.scan_pieces || !config.execution.enable_file_stream_work_stealing {
+        let is_on = ours(config).is_some_and(|options| options.scan_pieces);
+        if !is_on || !config.execution.enable_file_stream_work_stealing {
             return Ok(plan);
         }
         self.cut(&plan, false)

@@ -11,18 +11,18 @@ use datafusion::physical_expr::expressions::{CastExpr, TryCastExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 
+use super::rules::PhysicalRule;
+
 /// The stock rule of this name, kept from plans with casts from or to text: it casts a column's least and
 /// greatest value, but the least text (`'10'`) is not the least number (`'9'`).
 #[derive(Debug)]
 pub struct ExactStatistics {
-    stock: Arc<dyn PhysicalOptimizerRule + Send + Sync>,
+    stock: PhysicalRule,
 }
 
 /// Puts [`ExactStatistics`] in the place of the stock rule; the order of rules stays.
-pub fn with_exact_statistics(
-    rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>,
-) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let exact = |stock: Arc<dyn PhysicalOptimizerRule + Send + Sync>| match stock.name() {
+pub fn with_exact_statistics(rules: Vec<PhysicalRule>) -> Vec<PhysicalRule> {
+    let exact = |stock: PhysicalRule| match stock.name() {
         "aggregate_statistics" => Arc::new(ExactStatistics { stock }),
         _ => stock,
     };

@@ -24,8 +24,8 @@ use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, WindowExpr};
 
-use super::super::copies_text;
 use super::words::{list, one_line};
+use crate::graph::copies_text;
 
 /// An operator as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]

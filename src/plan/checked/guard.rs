@@ -26,9 +26,9 @@ use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use super::fallible::physical_may_fail;
 use super::guarded::Guarded;
 use crate::plan::join_filter::with_filter;
+use crate::plan::rules::PhysicalRule;
 
 type Plan = Arc<dyn ExecutionPlan>;
-type PhysicalRule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
 
 /// Guards the right sides of AND and OR that may fail, wherever rows are filtered, projected, aggregated or
 /// joined. Rows, order and partitions are as before.
