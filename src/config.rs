@@ -149,6 +149,8 @@ pub struct QueryOptions {
     pub scan_pieces: bool,
     /// Whether text is copied into buffers of its own between a join and the build side of the next.
     pub compact_builds: bool,
+    /// Whether rows of a scan that the dynamic filter of a join rules out are left out above the scan.
+    pub row_filters: Applied,
     /// When the command line shows how far a statement is.
     pub progress: ProgressChoice,
     /// How much a query may read of files.
@@ -167,6 +169,7 @@ impl Default for QueryOptions {
             broadcast_joins: Applied::On,
             scan_pieces: true,
             compact_builds: true,
+            row_filters: Applied::On,
             progress: ProgressChoice::Auto,
             max_scan: ScanLimit::default(),
         }
@@ -201,6 +204,7 @@ impl ExtensionOptions for QueryOptions {
             "optimizer.broadcast_joins" => self.broadcast_joins = value.parse()?,
             "optimizer.scan_pieces" => self.scan_pieces = parsed(key, value)?,
             "optimizer.compact_builds" => self.compact_builds = parsed(key, value)?,
+            "optimizer.row_filters" => self.row_filters = value.parse()?,
             "progress" => self.progress = value.parse()?,
             "execution.max_scan" => self.max_scan = value.parse()?,
             _ => return Err(config_datafusion_err!("there is no setting '{}.{key}'", Self::PREFIX)),
@@ -250,6 +254,12 @@ impl ExtensionOptions for QueryOptions {
                 "optimizer.compact_builds",
                 self.compact_builds.to_string(),
                 "whether text is copied into buffers of its own between a join and the build side of the next",
+            ),
+            entry(
+                "optimizer.row_filters",
+                self.row_filters.to_string(),
+                "whether rows without a partner in a join further up are left out above the scan that they come from, as \
+                 soon as the join knows its keys: true (where it costs less), false, or always (for tests)",
             ),
             entry(
                 "progress",

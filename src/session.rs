@@ -63,6 +63,7 @@ use crate::plan::limits::with_order_of_limits;
 use crate::plan::order::{with_lasting_order, with_sorted_merges};
 use crate::plan::pieces::with_scan_pieces;
 use crate::plan::pushdown::with_exact_pushdown;
+use crate::plan::row_filters::with_row_filters;
 use crate::plan::shared::{FindShared, ShownOnce};
 use crate::plan::statistics::with_exact_statistics;
 use crate::plan::subquery::NullableScalarSubqueries;
@@ -391,7 +392,7 @@ impl Session {
 fn physical_rules(footers: Arc<FileMetadataCache>) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let rules = with_exact_pushdown(with_exact_statistics(PhysicalOptimizer::new().rules));
     let rules = with_compact_builds(with_scan_pieces(with_broadcast_joins(rules), footers));
-    let rules = with_sorted_merges(rules);
+    let rules = with_sorted_merges(with_row_filters(rules));
     let rules = with_guarded_logic(with_lasting_order(with_order_of_limits(with_kept_columns(rules))));
     let mut rules = with_first_rows(rules);
     rules.insert(0, Arc::new(UnknownKeys));

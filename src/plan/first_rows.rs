@@ -4,44 +4,35 @@
 //! which one in twenty passes has fewer: whoever waits for the first row waits for a second row group, and that is one
 //! more answer of the store. Where nothing above the filter collects rows itself, the first ones need not wait.
 
-use std::fmt;
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::filter_record_batch;
+use datafusion::common::Result;
 use datafusion::common::cast::as_boolean_array;
-use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{Result, Statistics};
 use datafusion::config::ConfigOptions;
 use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::datasource::source::DataSourceExec;
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::object_store::ObjectStoreUrl;
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::coalesce::{LimitedBatchCoalescer, PushBatchStatus};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::coop::CooperativeExec;
-use datafusion::physical_plan::execution_plan::CardinalityEffect;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::limit::{GlobalLimitExec, LocalLimitExec};
 use datafusion::physical_plan::metrics::{
-    BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder, MetricType, MetricsSet, RatioMetrics,
-    RecordOutput,
+    BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder, MetricType, RatioMetrics, RecordOutput,
 };
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
-use datafusion::physical_plan::statistics::StatisticsArgs;
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::union::UnionExec;
-use datafusion::physical_plan::{
-    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
-    ReplaceChildrenOptions, replace_children_if_necessary,
-};
-use futures::TryStreamExt;
+use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
 use futures::stream;
+use futures::{Stream, TryStreamExt};
 
+use super::own_filter::{How, OwnFilter};
 use super::rules::{PhysicalRule, ours};
 
 type Plan = Arc<dyn ExecutionPlan>;
@@ -80,7 +71,7 @@ fn prompt(plan: &Plan) -> Result<Plan> {
     let children = plan.children().into_iter().map(prompt).collect::<Result<_>>()?;
     let plan = replace_children_if_necessary(Arc::clone(plan), children)?;
     match plan.downcast_ref::<FilterExec>() {
-        Some(filter) if reads_network(filter.input()) => Ok(PromptFilter::around(Arc::new(filter.clone()))),
+        Some(filter) if reads_network(filter.input()) => Ok(OwnFilter::around(filter.clone(), How::Promptly)),
         Some(_) | None => Ok(plan),
     }
 }
@@ -107,114 +98,28 @@ fn reads_network(plan: &Plan) -> bool {
     is_between && plan.children().into_iter().any(reads_network)
 }
 
-/// A filter that looks to all others like the stock one, and gives the first rows that pass as soon as there are some;
-/// those after them in whole batches. The same rows in the same order, in the partitions of its input; it holds a batch
-/// for each of them at most.
-struct PromptFilter {
-    filter: Arc<FilterExec>,
-    metrics: ExecutionPlanMetricsSet,
+/// The rows of one partition that pass: the first as soon as there are some, those after them in whole batches. The same
+/// rows in the same order; it holds a batch of them at most.
+pub(super) fn passing(
+    filter: &Arc<FilterExec>,
+    input: SendableRecordBatchStream,
+    partition: usize,
+    metrics: &ExecutionPlanMetricsSet,
+) -> impl Stream<Item = Result<RecordBatch>> + Send + 'static + use<> {
+    let passing = Passing {
+        filter: Arc::clone(filter),
+        input: Some(input),
+        later: None,
+        baseline: BaselineMetrics::new(metrics, partition),
+        selectivity: MetricBuilder::new(metrics)
+            .with_type(MetricType::Summary)
+            .ratio_metrics("selectivity", partition),
+    };
+    stream::try_unfold(passing, |mut passing| async move {
+        Ok(passing.next().await?.map(|batch| (batch, passing)))
+    })
 }
 
-impl PromptFilter {
-    fn around(filter: Arc<FilterExec>) -> Plan {
-        Arc::new(Self { filter, metrics: ExecutionPlanMetricsSet::new() })
-    }
-}
-
-impl fmt::Debug for PromptFilter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.filter.fmt(f)
-    }
-}
-
-impl DisplayAs for PromptFilter {
-    fn fmt_as(&self, format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.filter.fmt_as(format, f)
-    }
-}
-
-impl ExecutionPlan for PromptFilter {
-    fn name(&self) -> &str {
-        self.filter.name()
-    }
-
-    fn downcast_delegate(&self) -> Option<&dyn ExecutionPlan> {
-        Some(self.filter.as_ref())
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.filter.properties()
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        self.filter.maintains_input_order()
-    }
-
-    fn children(&self) -> Vec<&Plan> {
-        self.filter.children()
-    }
-
-    fn apply_expressions(
-        &self,
-        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        self.filter.apply_expressions(f)
-    }
-
-    fn replace_children(
-        self: Arc<Self>,
-        children: Vec<Plan>,
-        options: ReplaceChildrenOptions,
-    ) -> Result<Plan> {
-        let replaced = Arc::clone(&self.filter).replace_children(children, options)?;
-        Ok(match replaced.downcast_ref::<FilterExec>() {
-            Some(filter) => Self::around(Arc::new(filter.clone())),
-            None => replaced,
-        })
-    }
-
-    fn with_new_children(self: Arc<Self>, children: Vec<Plan>) -> Result<Plan> {
-        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let passing = Passing {
-            filter: Arc::clone(&self.filter),
-            input: Some(self.filter.input().execute(partition, context)?),
-            later: None,
-            baseline: BaselineMetrics::new(&self.metrics, partition),
-            selectivity: MetricBuilder::new(&self.metrics)
-                .with_type(MetricType::Summary)
-                .ratio_metrics("selectivity", partition),
-        };
-        let rows = stream::try_unfold(passing, |mut passing| async move {
-            Ok(passing.next().await?.map(|batch| (batch, passing)))
-        });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
-    }
-
-    fn metrics(&self) -> Option<MetricsSet> {
-        Some(self.metrics.clone_inner())
-    }
-
-    fn statistics_from_inputs(
-        &self,
-        inputs: &[Arc<Statistics>],
-        args: &StatisticsArgs,
-    ) -> Result<Arc<Statistics>> {
-        self.filter.statistics_from_inputs(inputs, args)
-    }
-
-    fn fetch(&self) -> Option<usize> {
-        self.filter.fetch()
-    }
-
-    fn cardinality_effect(&self) -> CardinalityEffect {
-        self.filter.cardinality_effect()
-    }
-}
-
-/// The rows of one partition that pass.
 struct Passing {
     filter: Arc<FilterExec>,
     /// None when no more of it is wanted.

@@ -4,7 +4,7 @@
 //! engine ─get_store─> Stores ─> Remote ─────> I/O threads ─> Patient ──────> object_store ─> counted ─> sockets
 //!                       │        which secret                 again, by      (signs, parses)  (wire)
 //!                       │        is for this key              range
-//!                       └─> local files: the engine's own store, nothing between
+//!                       └─> Local: what the page cache has, at once
 //! ```
 
 mod allowance;
@@ -17,6 +17,7 @@ mod ends;
 pub mod file;
 pub mod io;
 mod line;
+mod local;
 mod location;
 mod metered;
 mod patience;

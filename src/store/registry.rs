@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::object_store::ObjectStore;
-use datafusion::object_store::local::LocalFileSystem;
 use url::{Position, Url};
 
 use super::Location;
 use super::counted::{Ledger, Usage};
 use super::line::Line;
+use super::local::Local;
 use super::patience::Patience;
 use super::remote::Remote;
 use super::secret::{Kind, Secrets};
@@ -54,7 +54,7 @@ impl Stores {
 
     /// The same, used in another way.
     pub fn with_options(secrets: Arc<Secrets>, options: StoreOptions) -> Self {
-        let local: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new());
+        let local: Arc<dyn ObjectStore> = Arc::new(Local::default());
         let known = Mutex::new(BTreeMap::from([("file://".to_string(), local)]));
         Self { known, remote: Mutex::default(), secrets, ledger: Ledger::default(), options }
     }

@@ -80,20 +80,23 @@ pub(crate) struct Way {
     pub(crate) shared: Applied,
     /// Which build sides are read by all partitions. Unless this is `On`, none is for its size alone.
     pub(crate) broadcast: Applied,
+    /// Where rows without a partner are left out above their scan.
+    pub(crate) row_filters: Applied,
 }
 
 impl Way {
     pub(crate) fn stock(partitions: usize) -> Self {
-        Self { engine: EngineKind::Stock, partitions, seed: 0, shared: Applied::On, broadcast: Applied::On }
+        Self { engine: EngineKind::Stock, ..Self::local(partitions) }
     }
 
     pub(crate) fn local(partitions: usize) -> Self {
-        Self { engine: EngineKind::Local, partitions, seed: 0, shared: Applied::On, broadcast: Applied::On }
+        let (shared, broadcast, row_filters) = (Applied::On, Applied::On, Applied::On);
+        Self { engine: EngineKind::Local, partitions, seed: 0, shared, broadcast, row_filters }
     }
 
     /// Partitions enough for the seed to have something to choose from.
     pub(crate) fn inline(seed: u64) -> Self {
-        Self { engine: EngineKind::Inline, partitions: 3, seed, shared: Applied::On, broadcast: Applied::On }
+        Self { engine: EngineKind::Inline, seed, ..Self::local(3) }
     }
 
     pub(crate) fn sharing(self, shared: Applied) -> Self {
@@ -104,6 +107,10 @@ impl Way {
         Self { broadcast, ..self }
     }
 
+    pub(crate) fn filtering(self, row_filters: Applied) -> Self {
+        Self { row_filters, ..self }
+    }
+
     /// A session that runs its queries in this way.
     pub(crate) async fn session(self) -> query::Result<Session> {
         self.session_with(SessionOptions::default()).await
@@ -111,12 +118,13 @@ impl Way {
 
     /// A session with other options than these.
     pub(crate) async fn session_with(self, options: SessionOptions) -> query::Result<Session> {
-        let Self { engine, partitions, seed, shared, broadcast } = self;
+        let Self { engine, partitions, seed, shared, broadcast, row_filters } = self;
         let options = SessionOptions { engine: Some(engine), threads: Some(THREADS), ..options };
         let session = Session::with_options(&options)?;
         let settings = format!(
             "SET datafusion.execution.target_partitions = {partitions}; SET query.seed = {seed};
-             SET query.optimizer.shared_stages = {shared}; SET query.optimizer.broadcast_joins = {broadcast}"
+             SET query.optimizer.shared_stages = {shared}; SET query.optimizer.broadcast_joins = {broadcast};
+             SET query.optimizer.row_filters = {row_filters}"
         );
         run(&session, &settings).await?;
         if broadcast != Applied::On {
@@ -129,8 +137,9 @@ impl Way {
 
 impl fmt::Display for Way {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { engine, partitions, seed, shared, broadcast } = self;
+        let Self { engine, partitions, seed, shared, broadcast, row_filters } = self;
         write!(f, "{engine} in {partitions} partitions, sharing {shared}, broadcasting {broadcast}")?;
+        write!(f, ", filtering rows {row_filters}")?;
         match engine {
             EngineKind::Inline => write!(f, ", seed {seed}"),
             EngineKind::Local | EngineKind::Stock => Ok(()),

@@ -150,6 +150,14 @@ fn all_queries_answer_as_duckdb_does_whatever_they_broadcast() {
     answers([Applied::Off, Applied::Always].into_iter().flat_map(ways).chain(seeds));
 }
 
+#[test]
+fn all_queries_answer_as_duckdb_does_whatever_rows_are_left_out_early() {
+    let ways = |filters| [1, 2, 7, 16].map(|partitions| Way::local(partitions).filtering(filters));
+    let shuffled = Way::local(3).broadcasting(Applied::Off).filtering(Applied::Always);
+    let seeds = (0..INLINE_SEEDS).map(|seed| Way::inline(seed).filtering(Applied::Always));
+    answers([Applied::Off, Applied::Always].into_iter().flat_map(ways).chain([shuffled]).chain(seeds));
+}
+
 fn answers(ways: impl IntoIterator<Item = Way>) {
     let room = tempfile::tempdir().unwrap();
     generate(room.path(), SCALE);

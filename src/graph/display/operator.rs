@@ -159,14 +159,19 @@ pub(super) fn sql(expr: &Arc<dyn PhysicalExpr>) -> String {
 /// A condition; what is only known while the query runs is named as such.
 fn condition(predicate: &Arc<dyn PhysicalExpr>) -> String {
     let parts = split_conjunction(predicate);
-    let (dynamic, known): (Vec<_>, Vec<_>) =
-        parts.into_iter().partition(|part| part.is::<DynamicFilterPhysicalExpr>());
+    let (dynamic, known): (Vec<_>, Vec<_>) = parts.into_iter().partition(|part| is_dynamic(part));
     let dynamic = match dynamic.len() {
         0 => None,
         1 => Some("a dynamic filter".to_string()),
         count => Some(format!("{count} dynamic filters")),
     };
     known.into_iter().map(sql).chain(dynamic).collect::<Vec<_>>().join(" AND ")
+}
+
+/// Whether a condition is a dynamic filter, or one that is around it.
+fn is_dynamic(condition: &Arc<dyn PhysicalExpr>) -> bool {
+    let is = |expr: &Arc<dyn PhysicalExpr>| expr.is::<DynamicFilterPhysicalExpr>();
+    is(condition) || condition.children().into_iter().any(is)
 }
 
 fn named(expr: &Arc<dyn PhysicalExpr>, alias: &str) -> String {

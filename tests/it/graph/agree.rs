@@ -73,6 +73,9 @@ fn queries_give_the_same_rows_whatever_rules_apply_and_in_little_memory() {
         (Way::local(3).broadcasting(Applied::Off), plenty()),
         (Way::local(3).broadcasting(Applied::Always), plenty()),
         (Way::local(2).broadcasting(Applied::Always), tiny()),
+        (Way::local(2).filtering(Applied::Off), plenty()),
+        (Way::local(2).filtering(Applied::Always), plenty()),
+        (Way::local(3).broadcasting(Applied::Off).filtering(Applied::Always), plenty()),
     ];
     let mut wrong = Vec::new();
     for (folder, queries) in corpora(room.path()) {

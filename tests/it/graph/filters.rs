@@ -8,9 +8,11 @@ use std::sync::Arc;
 use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::file::properties::WriterProperties;
+use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::metrics::MetricValue;
-use datafusion::physical_plan::{ExecutionPlan, collect};
+use datafusion::physical_plan::{ExecutionPlan, collect, displayable};
 use futures::TryStreamExt;
+use query::config::Applied;
 use query::graph::nodes;
 use query::plan::lower::lower;
 use query::scheduler::{Engine, Inline};
@@ -159,9 +161,7 @@ fn joins_leave_as_much_unread_as_stock() {
                         let name = format!("{partitions} partitions, {threshold} bytes, {by_row}: {sql}");
                         let plan = corpus.plan(sql).await;
                         modes.extend(nodes(&plan).filter(|n| n.plan.name() == "HashJoinExec").map(|n| {
-                            let shown = datafusion::physical_plan::displayable(n.plan.as_ref())
-                                .one_line()
-                                .to_string();
+                            let shown = displayable(n.plan.as_ref()).one_line().to_string();
                             (partitions > 1, shown.contains("mode=Partitioned"))
                         }));
                         let stock = run(&corpus, sql, None).await;
@@ -183,6 +183,73 @@ fn joins_leave_as_much_unread_as_stock() {
             }
         }
         assert!(modes.contains(&(true, true)) && modes.contains(&(true, false)), "{modes:?}");
+    });
+}
+
+/// The rows that filters above scans have taken in, and given.
+fn left_of(plan: &Arc<dyn ExecutionPlan>) -> Vec<(usize, usize)> {
+    let rows = |plan: &Arc<dyn ExecutionPlan>| plan.metrics().unwrap().output_rows().unwrap();
+    let filters = nodes(plan).filter(|node| node.plan.is::<FilterExec>());
+    let dynamic = filters
+        .filter(|node| displayable(node.plan.as_ref()).one_line().to_string().contains("DynamicFilter"));
+    dynamic.map(|node| (rows(node.plan.children()[0]), rows(node.plan))).collect()
+}
+
+/// Joins whose keys are known before the rows of `fact` are aggregated, sorted, or probed further down. All row groups
+/// have some of the keys.
+const FAR: [&str; 4] = [
+    "SELECT count(*), sum(m) FROM (SELECT k, max(v) AS m FROM fact GROUP BY k) f JOIN scattered USING (k)",
+    "SELECT count(*), sum(s) FROM (SELECT k, sum(v) OVER (PARTITION BY k) AS s FROM fact) f JOIN scattered USING (k)",
+    "SELECT count(*), sum(twin.v) FROM fact JOIN twin ON twin.k = fact.k AND twin.v + 0 = fact.v
+     JOIN scattered ON scattered.k = fact.k",
+    "SELECT count(*), sum(m) FROM (SELECT k, max(v) AS m FROM fact WHERE v + k >= 0 GROUP BY k) f
+     JOIN scattered USING (k)",
+];
+/// A join that the rows of `fact` meet first.
+const NEAR: &str = "SELECT count(*), sum(fact.v) FROM fact JOIN scattered USING (k)";
+
+#[test]
+fn rows_without_a_partner_are_left_out_above_the_scan_that_they_come_from() {
+    let room = tempfile::tempdir().unwrap();
+    engine::runtime().block_on(async {
+        let corpus = corpus(room.path()).await;
+        let keys = ROWS / 1000;
+        write(&room.path().join("scattered"), 1, 1, i64::try_from(keys).unwrap(), 1000);
+        write(&room.path().join("twin"), 4, 2, i64::try_from(ROWS / 8).unwrap(), 1);
+        for table in ["scattered", "twin"] {
+            let location = room.path().join(table);
+            let sql =
+                format!("CREATE EXTERNAL TABLE {table} STORED AS PARQUET LOCATION '{}/'", location.display());
+            engine::run(&corpus.session, &sql).await.unwrap();
+        }
+        for partitions in engine::PARTITIONS {
+            corpus.partitions(partitions).await;
+            for broadcast in [Applied::Off, Applied::On] {
+                let set = format!("SET query.optimizer.broadcast_joins = {broadcast}");
+                engine::run(&corpus.session, &set).await.unwrap();
+                for sql in FAR.into_iter().chain([NEAR]) {
+                    let mut all = Vec::new();
+                    for filters in Applied::ALL {
+                        let name =
+                            format!("{filters}, {partitions} partitions, broadcast {broadcast}: {sql}");
+                        let set = format!("SET query.optimizer.row_filters = {filters}");
+                        engine::run(&corpus.session, &set).await.unwrap();
+                        for engine in engines() {
+                            let plan = corpus.plan(sql).await;
+                            let graph = lower(Arc::clone(&plan)).unwrap();
+                            let batches: Vec<_> = job(graph, engine).try_collect().await.unwrap();
+                            all.push(sorted(&batches));
+                            let left = left_of(&plan);
+                            println!("{name} {left:?}");
+                        }
+                    }
+                    assert!(
+                        all.iter().all(|rows| *rows == all[0]),
+                        "{partitions} partitions, {sql}: {all:?}"
+                    );
+                }
+            }
+        }
     });
 }
 
