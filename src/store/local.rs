@@ -97,7 +97,7 @@ fn at_hand(
     ranges: &[Range<u64>],
     mut read: impl FnMut(&mut Vec<u8>, u64) -> io::Result<usize>,
 ) -> Vec<Bytes> {
-    let mut whole = |range: &Range<u64>| {
+    let whole = |range: &Range<u64>| {
         let length = usize::try_from(range.end.checked_sub(range.start)?).ok()?;
         let mut buffer = Vec::with_capacity(length);
         // A range of nothing is the crate's to judge.
@@ -110,9 +110,11 @@ fn at_hand(
                 Err(_) => return None,
             }
         }
+        // It may have had more room than it was asked for.
+        buffer.truncate(length);
         Some(Bytes::from(buffer))
     };
-    ranges.iter().map_while(|range| whole(range)).collect()
+    ranges.iter().map_while(whole).collect()
 }
 
 /// Reads what the page cache has of a file from this offset on, at the end of the buffer, up to its capacity.
@@ -168,14 +170,15 @@ mod tests {
 
     #[test]
     fn ranges_are_read_up_to_the_first_that_is_not_in_memory() {
-        assert_eq!(at_hand(&[0..5, 2..3], piecemeal(9)), [&[0, 1, 2, 3, 4][..], &[2]]);
-        assert_eq!(at_hand(&[0..5, 2..20, 1..2], piecemeal(9)), [&[0, 1, 2, 3, 4]]);
-        assert_eq!(at_hand(&[9..10, 0..1], piecemeal(9)), [&[0; 0]; 0]);
-        let end = |_: &mut Vec<u8>, _| Ok(0);
-        assert_eq!(at_hand(&[0..5], end), [&[0; 0]; 0]);
-        let (backwards, empty) = (Range { start: 5, end: 2 }, 4..4);
-        assert_eq!(at_hand(&[backwards], piecemeal(9)), [&[0; 0]; 0]);
-        assert_eq!(at_hand(&[empty], |_, _| Ok(0)), [&[0; 0]; 0]);
+        let read = |ranges: &[Range<u64>]| at_hand(ranges, piecemeal(9));
+        let none: [Bytes; 0] = [];
+        assert_eq!(read(&[0..5, 2..3]), [&[0, 1, 2, 3, 4][..], &[2]]);
+        assert_eq!(read(&[0..5, 2..20, 1..2]), [&[0, 1, 2, 3, 4][..]]);
+        assert_eq!(read(&[9..10, 0..1]), none);
+        assert_eq!(read(&[Range { start: 5, end: 2 }, 0..1]), none);
+        // The end of the file.
+        assert_eq!(at_hand(&[0..5, 0..1], |_, _| Ok(0)), none);
+        assert_eq!(at_hand(&[4..4, 0..1], |_, _| Ok(0)), none);
     }
 
     /// Whatever the page cache has: the same bytes, and the same errors.
@@ -189,7 +192,7 @@ mod tests {
         let (ours, theirs) = (Local::default(), LocalFileSystem::new());
         for ranges in [
             vec![],
-            vec![0..1],
+            vec![0..1, 0..1],
             vec![5..70_000, 8_191..8_193, 1_199_999..1_200_000],
             vec![0..1_200_000, 3..4],
             vec![0..4, 1_199_999..1_200_002],
@@ -204,7 +207,7 @@ mod tests {
             }
         }
         let missing = Path::from_absolute_path(room.path().join("missing")).unwrap();
-        let error = ours.get_ranges(&missing, &[0..1]).await.unwrap_err();
+        let error = ours.get_ranges(&missing, &[0..1, 1..2]).await.unwrap_err();
         assert!(matches!(error, datafusion::object_store::Error::NotFound { .. }), "{error}");
     }
 

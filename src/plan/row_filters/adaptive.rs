@@ -15,10 +15,10 @@ use datafusion::physical_expr::PhysicalExpr;
 use super::known::Known;
 
 /// Rows after which it is decided whether to go on asking.
-const SAMPLE_ROWS: u64 = 1 << 16;
-/// Rows that are let through before the next sample, where too many passed: files may be in some order, so that the
-/// next rows are others.
-const REST_ROWS: u64 = 16 * SAMPLE_ROWS;
+const SAMPLE_ROWS: u64 = 1 << 14;
+/// Rows that are let through before the next sample, where too many passed, and twice as many each time that they do
+/// again: files may be in some order, so that the next rows are others, but samples cost as much as what they try out.
+const REST_ROWS: u64 = 64 * SAMPLE_ROWS;
 
 /// A dynamic filter, or another condition that only saves work: a row that it is not true of may be left out, and need
 /// not be. While more than a given share of the rows passes, most of them are not asked. True for those.
@@ -38,6 +38,8 @@ struct Seen {
     passed: AtomicU64,
     /// Rows to let through unasked.
     rest: AtomicU64,
+    /// The rest before, if the sample after it was in vain as well.
+    last: AtomicU64,
 }
 
 impl Adaptive {
@@ -77,9 +79,11 @@ impl Seen {
         if asked >= SAMPLE_ROWS {
             self.asked.store(0, Ordering::Relaxed);
             self.passed.store(0, Ordering::Relaxed);
-            if passed as f64 > asked as f64 * most {
-                self.rest.store(REST_ROWS, Ordering::Relaxed);
-            }
+            let is_vain = passed as f64 > asked as f64 * most;
+            let last = self.last.load(Ordering::Relaxed);
+            let rest = if is_vain { last.saturating_mul(2).max(REST_ROWS) } else { 0 };
+            self.rest.store(rest, Ordering::Relaxed);
+            self.last.store(rest, Ordering::Relaxed);
         }
     }
 }
@@ -193,14 +197,13 @@ mod tests {
         assert!(all.iter().all(|passed| (4000..4200).contains(passed)), "{all:?}");
     }
 
-    /// A sample, a rest, and a sample again.
+    /// Of batches of 8,192 rows, two are a sample.
     #[test]
-    fn too_many_are_let_through_and_asked_again_later() {
+    fn too_many_are_let_through_and_asked_again_later_and_later() {
         let filter = half(0.4);
         let batch = batch((0..ROWS as i64).map(|n| Some(n % 100)));
-        let asked: Vec<bool> = (0..2 * (8 + 128) + 1).map(|_| passing(&filter, &batch) < ROWS).collect();
-        let expected = |at: usize| at % (8 + 128) < 8;
-        assert!(asked.iter().enumerate().all(|(at, asked)| *asked == expected(at)), "{asked:?}");
+        let asked = (0..1000).filter(|_| passing(&filter, &batch) < ROWS);
+        assert_eq!(asked.collect::<Vec<_>>(), [0, 1, 130, 131, 388, 389, 902, 903]);
     }
 
     /// Files are often in an order: what passes at the beginning says nothing of the end.
@@ -208,9 +211,11 @@ mod tests {
     fn what_comes_after_a_rest_is_found_out_anew() {
         let filter = half(0.4);
         let (all, none) = (batch((0..ROWS).map(|_| Some(1))), batch((0..ROWS).map(|_| Some(99))));
-        for _ in 0..8 + 128 {
-            assert_eq!(passing(&filter, &all), ROWS);
-        }
+        let let_through = |batches| (0..batches).map(|_| passing(&filter, &all)).collect::<Vec<_>>();
+        assert_eq!(let_through(2 + 128), [ROWS; 2 + 128]);
+        assert_eq!((passing(&filter, &none), passing(&filter, &none)), (0, 0));
+        // What was found out then counts: the next rest is a first one.
+        assert_eq!(let_through(2 + 128), [ROWS; 2 + 128]);
         assert_eq!(passing(&filter, &none), 0);
     }
 
@@ -225,9 +230,7 @@ mod tests {
         let copy =
             Arc::clone(&filter).with_new_children(filter.children().into_iter().cloned().collect()).unwrap();
         let batch = batch((0..ROWS as i64).map(|n| Some(n % 100)));
-        for at in 0..8 {
-            assert!(passing(if at % 2 == 0 { &filter } else { &copy }, &batch) < ROWS);
-        }
+        assert!(passing(&filter, &batch) < ROWS && passing(&copy, &batch) < ROWS);
         assert_eq!((passing(&filter, &batch), passing(&copy, &batch)), (ROWS, ROWS));
         assert_eq!(filter.as_ref(), copy.as_ref());
     }

@@ -57,7 +57,7 @@ impl Known {
 /// ```
 fn one_list(condition: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Option<Arc<dyn PhysicalExpr>>> {
     let Some(case) = condition.downcast_ref::<CaseExpr>() else { return Ok(None) };
-    let is_nothing_else = case.else_expr().is_some_and(|other| is_false(other));
+    let is_nothing_else = case.else_expr().is_some_and(is_false);
     if case.expr().is_none() || !is_nothing_else {
         return Ok(None);
     }
