@@ -170,7 +170,9 @@ impl Shell {
         self.prompts += more;
         let prompts = self.prompts;
         self.until(&format!("prompt {prompts}"), |seen| {
-            seen.listened >= prompts && last_line(&seen.parser) == "query>"
+            // Where the line before is blank, the last prompt to be seen may be the one before.
+            let is_drawn = seen.parser.screen().cursor_position().1 > 0;
+            seen.listened >= prompts && is_drawn && last_line(&seen.parser) == "query>"
         })
     }
 
