@@ -21,7 +21,8 @@ const SAMPLE_ROWS: u64 = 1 << 14;
 const REST_ROWS: u64 = 64 * SAMPLE_ROWS;
 
 /// A dynamic filter, or another condition that only saves work: a row that it is not true of may be left out, and need
-/// not be. While more than a given share of the rows passes, most of them are not asked. True for those.
+/// not be. While more than a given share of the rows passes, most of them are not asked, nor where to ask costs more than
+/// it saves. True for those. With an infinite share all are asked.
 #[derive(Debug, Clone)]
 pub(super) struct Adaptive {
     inner: Arc<dyn PhysicalExpr>,
@@ -122,7 +123,11 @@ impl PhysicalExpr for Adaptive {
         if self.seen.rests(rows) {
             return Ok(ColumnarValue::Scalar(ScalarValue::Boolean(Some(true))));
         }
-        let value = self.known(batch)?.evaluate(batch)?;
+        let known = self.known(batch)?;
+        if known.is_routed() && self.most.is_finite() {
+            return Ok(ColumnarValue::Scalar(ScalarValue::Boolean(Some(true))));
+        }
+        let value = known.evaluate(batch)?;
         // One value for all rows is what a filter has before it knows anything, and costs nothing.
         if let ColumnarValue::Array(passes) = &value {
             let passes = passes.as_boolean_opt().ok_or_else(|| {
@@ -161,7 +166,7 @@ mod tests {
     use datafusion::arrow::array::{BooleanArray, Int64Array, RecordBatchOptions};
     use datafusion::arrow::datatypes::Field;
     use datafusion::logical_expr::Operator;
-    use datafusion::physical_expr::expressions::{binary, col, lit};
+    use datafusion::physical_expr::expressions::{CaseExpr, binary, col, lit};
 
     use super::*;
 
@@ -222,6 +227,21 @@ mod tests {
     #[test]
     fn a_row_of_which_nothing_is_known_does_not_pass() {
         assert_eq!(passing(&half(0.9), &batch([Some(1), None, Some(99)].into_iter())), 1);
+    }
+
+    /// The keys of several partitions that are no lists.
+    #[test]
+    fn rows_are_not_routed_but_where_all_are_asked() {
+        let schema = schema();
+        let n = || col("n", &schema).unwrap();
+        let route = binary(n(), Operator::Modulo, lit(2_i64), &schema).unwrap();
+        let below = |most| binary(n(), Operator::Lt, lit(most), &schema).unwrap();
+        let branches = vec![(lit(0_i64), below(10_i64)), (lit(1_i64), below(20_i64))];
+        let routed: Arc<dyn PhysicalExpr> =
+            Arc::new(CaseExpr::try_new(Some(route), branches, Some(lit(false))).unwrap());
+        let batch = batch((0..100).map(Some));
+        assert_eq!(passing(&Adaptive::around(Arc::clone(&routed), 0.5), &batch), 100);
+        assert_eq!(passing(&Adaptive::around(routed, f64::INFINITY), &batch), 15);
     }
 
     #[test]
