@@ -20,9 +20,12 @@ const SAMPLE_ROWS: u64 = 1 << 14;
 /// again: files may be in some order, so that the next rows are others, but samples cost as much as what they try out.
 const REST_ROWS: u64 = 64 * SAMPLE_ROWS;
 
+/// The share of rows up to which it is worth sending each of them to the keys of its partition first.
+const MOST_ROUTED: f64 = 0.05;
+
 /// A dynamic filter, or another condition that only saves work: a row that it is not true of may be left out, and need
-/// not be. While more than a given share of the rows passes, most of them are not asked, nor where to ask costs more than
-/// it saves. True for those. With an infinite share all are asked.
+/// not be. While more than a given share of the rows passes, most of them are not asked. True for those. With an infinite
+/// share all are asked.
 #[derive(Debug, Clone)]
 pub(super) struct Adaptive {
     inner: Arc<dyn PhysicalExpr>,
@@ -124,9 +127,7 @@ impl PhysicalExpr for Adaptive {
             return Ok(ColumnarValue::Scalar(ScalarValue::Boolean(Some(true))));
         }
         let known = self.known(batch)?;
-        if known.is_routed() && self.most.is_finite() {
-            return Ok(ColumnarValue::Scalar(ScalarValue::Boolean(Some(true))));
-        }
+        let most = if known.is_routed() && self.most.is_finite() { MOST_ROUTED } else { self.most };
         let value = known.evaluate(batch)?;
         // One value for all rows is what a filter has before it knows anything, and costs nothing.
         if let ColumnarValue::Array(passes) = &value {
@@ -137,7 +138,7 @@ impl PhysicalExpr for Adaptive {
                     passes.data_type()
                 ))
             })?;
-            self.seen.count(rows, passes.true_count() as u64, self.most);
+            self.seen.count(rows, passes.true_count() as u64, most);
         }
         Ok(value)
     }
@@ -229,19 +230,26 @@ mod tests {
         assert_eq!(passing(&half(0.9), &batch([Some(1), None, Some(99)].into_iter())), 1);
     }
 
-    /// The keys of several partitions that are no lists.
+    /// The keys of several partitions that are no lists. Of 100 rows 15 pass.
     #[test]
-    fn rows_are_not_routed_but_where_all_are_asked() {
+    fn rows_are_routed_where_very_few_pass() {
         let schema = schema();
         let n = || col("n", &schema).unwrap();
-        let route = binary(n(), Operator::Modulo, lit(2_i64), &schema).unwrap();
         let below = |most| binary(n(), Operator::Lt, lit(most), &schema).unwrap();
+        let route = binary(n(), Operator::Modulo, lit(2_i64), &schema).unwrap();
         let branches = vec![(lit(0_i64), below(10_i64)), (lit(1_i64), below(20_i64))];
         let routed: Arc<dyn PhysicalExpr> =
             Arc::new(CaseExpr::try_new(Some(route), branches, Some(lit(false))).unwrap());
-        let batch = batch((0..100).map(Some));
-        assert_eq!(passing(&Adaptive::around(Arc::clone(&routed), 0.5), &batch), 100);
-        assert_eq!(passing(&Adaptive::around(routed, f64::INFINITY), &batch), 15);
+        let batches = [0..100, 0..1000].map(|keys| {
+            let keys = keys.cycle().take(ROWS);
+            batch(keys.map(Some))
+        });
+        let asked = |most, batch| {
+            let filter = Adaptive::around(Arc::clone(&routed), most);
+            (0..4).filter(|_| passing(&filter, batch) < ROWS).count()
+        };
+        let [many, few] = &batches;
+        assert_eq!((asked(0.5, many), asked(0.5, few), asked(f64::INFINITY, many)), (2, 4, 4));
     }
 
     #[test]
