@@ -21,7 +21,7 @@ const SAMPLE_ROWS: u64 = 1 << 14;
 const REST_ROWS: u64 = 64 * SAMPLE_ROWS;
 
 /// The share of rows up to which it is worth sending each of them to the keys of its partition first.
-const MOST_ROUTED: f64 = 0.05;
+const MOST_ROUTED: f64 = 0.02;
 
 /// A dynamic filter, or another condition that only saves work: a row that it is not true of may be left out, and need
 /// not be. While more than a given share of the rows passes, most of them are not asked. True for those. With an infinite
