@@ -8,7 +8,6 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -23,7 +22,7 @@ use futures::stream::BoxStream;
 /// The local file system.
 #[derive(Debug, Default)]
 pub(super) struct Local {
-    inner: Arc<LocalFileSystem>,
+    inner: LocalFileSystem,
 }
 
 impl fmt::Display for Local {
@@ -36,14 +35,11 @@ impl fmt::Display for Local {
 impl ObjectStore for Local {
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         let file = self.inner.path_to_filesystem(location).ok().and_then(|path| File::open(path).ok());
-        let mut got = file
-            .map(|file| at_hand(ranges, |buffer, offset| cached(&file, buffer, offset)))
-            .unwrap_or_default();
-        if got.len() < ranges.len() {
-            // Errors are told by the crate.
-            got.extend(self.inner.get_ranges(location, &ranges[got.len()..]).await?);
+        match file.and_then(|file| at_hand(ranges, |buffer, offset| cached(&file, buffer, offset))) {
+            Some(all) => Ok(all),
+            // All of them, so that they are of one file, whatever takes its place now. Errors are told by the crate.
+            None => self.inner.get_ranges(location, ranges).await,
         }
-        Ok(got)
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -91,15 +87,17 @@ impl ObjectStore for Local {
     }
 }
 
-/// The first of these ranges, as many as can be read without a wait. `read` reads into what a buffer has room for, and
-/// says how much it read.
+/// These ranges, if all can be read without a wait. `read` reads into what a buffer has room for, and says how much it
+/// read.
 fn at_hand(
     ranges: &[Range<u64>],
     mut read: impl FnMut(&mut Vec<u8>, u64) -> io::Result<usize>,
-) -> Vec<Bytes> {
+) -> Option<Vec<Bytes>> {
     let whole = |range: &Range<u64>| {
         let length = usize::try_from(range.end.checked_sub(range.start)?).ok()?;
-        let mut buffer = Vec::with_capacity(length);
+        // A damaged footer may ask for more than there can be.
+        let mut buffer = Vec::new();
+        buffer.try_reserve_exact(length).ok()?;
         // A range of nothing is the crate's to judge.
         while buffer.len() < length || length == 0 {
             let offset = range.start + buffer.len() as u64;
@@ -114,7 +112,7 @@ fn at_hand(
         buffer.truncate(length);
         Some(Bytes::from(buffer))
     };
-    ranges.iter().map_while(whole).collect()
+    ranges.iter().map(whole).collect()
 }
 
 /// Reads what the page cache has of a file from this offset on, at the end of the buffer, up to its capacity.
@@ -169,16 +167,16 @@ mod tests {
     }
 
     #[test]
-    fn ranges_are_read_up_to_the_first_that_is_not_in_memory() {
+    fn ranges_are_read_if_all_of_them_are_in_memory() {
         let read = |ranges: &[Range<u64>]| at_hand(ranges, piecemeal(9));
-        let none: [Bytes; 0] = [];
-        assert_eq!(read(&[0..5, 2..3]), [&[0, 1, 2, 3, 4][..], &[2]]);
-        assert_eq!(read(&[0..5, 2..20, 1..2]), [&[0, 1, 2, 3, 4][..]]);
-        assert_eq!(read(&[9..10, 0..1]), none);
-        assert_eq!(read(&[Range { start: 5, end: 2 }, 0..1]), none);
+        assert_eq!(read(&[0..5, 2..3]).unwrap(), [&[0, 1, 2, 3, 4][..], &[2]]);
+        assert_eq!(read(&[0..5, 2..20, 1..2]), None);
+        assert_eq!(read(&[9..10, 0..1]), None);
+        assert_eq!(read(&[Range { start: 5, end: 2 }, 0..1]), None);
+        assert_eq!(read(&[0..u64::MAX, 0..1]), None);
         // The end of the file.
-        assert_eq!(at_hand(&[0..5, 0..1], |_, _| Ok(0)), none);
-        assert_eq!(at_hand(&[4..4, 0..1], |_, _| Ok(0)), none);
+        assert_eq!(at_hand(&[0..5, 0..1], |_, _| Ok(0)), None);
+        assert_eq!(at_hand(&[4..4, 0..1], |_, _| Ok(0)), None);
     }
 
     /// Whatever the page cache has: the same bytes, and the same errors.

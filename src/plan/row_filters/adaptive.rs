@@ -19,7 +19,6 @@ const SAMPLE_ROWS: u64 = 1 << 14;
 /// Rows that are let through before the next sample, where too many passed, and twice as many each time that they do
 /// again: files may be in some order, so that the next rows are others, but samples cost as much as what they try out.
 const REST_ROWS: u64 = 64 * SAMPLE_ROWS;
-
 /// The share of rows up to which it is worth sending each of them to the keys of its partition first.
 const MOST_ROUTED: f64 = 0.02;
 
