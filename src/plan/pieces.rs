@@ -5,7 +5,8 @@
 //! group that decodes slowly or an unlucky share of rows that pass its filters, the others are done. The partitions of
 //! a scan take their next piece from one queue (DataFusion's work stealing between the streams of a scan), so it is
 //! enough that there are pieces to take: shares are cut where row groups begin (morsels, as in Leis et al., SIGMOD
-//! 2014).
+//! 2014). Towards the end of the queue they get smaller (guided self-scheduling, Polychronopoulos and Kuck, IEEE
+//! Transactions on Computers 1987), so that the partitions end together.
 //!
 //! Where exactly a share is cut decides about time only: a row group is read with the piece that it begins in, and the
 //! pieces of a share are that share.
@@ -27,9 +28,10 @@ use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
 
 use super::rules::{PhysicalRule, before_last, ours};
 
-/// Pieces for each partition. What the last one to end has to do alone is at most a piece, an eighth of its share; what
-/// a piece costs beyond its rows is 0.1 to 0.2 ms.
+/// Pieces for each partition, if all were as large as the first. What a piece costs beyond its rows is 0.1 to 0.2 ms.
 const PIECES: usize = 8;
+/// The last pieces are no smaller than this part of the first.
+const LEAST_PART: i64 = 4;
 /// What sources of Parquet files call themselves.
 const PARQUET: &str = "parquet";
 
@@ -99,27 +101,30 @@ impl ScanPieces {
             return None;
         }
         let bytes: u64 = files().map(PartitionedFile::effective_size).sum();
-        let piece = bytes / u64::try_from(wanted).ok()?;
+        let mut sizes = Sizes::new(i64::try_from(bytes).ok()?, i64::try_from(config.file_groups.len()).ok()?);
         let groups = config.file_groups.iter().map(|group| {
-            let pieces = group.iter().flat_map(|file| self.pieces(file, piece)).collect();
+            let pieces = group.iter().flat_map(|file| self.pieces(file, &mut sizes)).collect();
             let cut = FileGroup::new(pieces);
             match group.file_statistics(None) {
                 Some(statistics) => cut.with_statistics(Arc::new(statistics.clone())),
                 None => cut,
             }
         });
-        let cut = FileScanConfigBuilder::from(config.clone()).with_file_groups(groups.collect()).build();
+        let groups = groups.collect();
+        let cut = FileScanConfigBuilder::from(config.clone()).with_file_groups(groups).build();
         Some(Arc::new(scan.clone().with_data_source(Arc::new(cut))))
     }
 
-    /// A share of a file in pieces of so many bytes, or of one row group where that is larger.
-    fn pieces(&self, file: &PartitionedFile, bytes: u64) -> Vec<PartitionedFile> {
+    /// A share of a file in pieces of these sizes, or of one row group where that is larger.
+    fn pieces(&self, file: &PartitionedFile, sizes: &mut Sizes) -> Vec<PartitionedFile> {
         let whole = || FileRange { start: 0, end: i64::try_from(file.object_meta.size).unwrap_or(i64::MAX) };
         let range = file.range.clone().unwrap_or_else(whole);
-        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        let Some(footer) = self.footers.of(file) else { return vec![file.clone()] };
+        let Some(footer) = self.footers.of(file) else {
+            sizes.take(&range);
+            return vec![file.clone()];
+        };
         let starts = footer.row_groups().iter().filter_map(start);
-        let pieces = cut(&range, starts, bytes).into_iter();
+        let pieces = cut(&range, starts, sizes).into_iter();
         pieces.map(|piece| PartitionedFile { range: Some(piece), ..file.clone() }).collect()
     }
 }
@@ -142,6 +147,30 @@ impl std::fmt::Debug for Footers {
     }
 }
 
+/// How large the next piece of a scan is: an equal part of the whole, and less when little is left to share.
+struct Sizes {
+    largest: i64,
+    left: i64,
+    partitions: i64,
+}
+
+impl Sizes {
+    /// The pieces of so many bytes, more than none of partitions.
+    fn new(bytes: i64, partitions: i64) -> Self {
+        let pieces = partitions.saturating_mul(i64::try_from(PIECES).unwrap_or(i64::MAX));
+        Self { largest: bytes / pieces, left: bytes, partitions }
+    }
+
+    /// The least bytes of the next piece: half of what would be a partition's share of the rest.
+    fn next(&self) -> i64 {
+        (self.left / (2 * self.partitions)).clamp(self.largest / LEAST_PART, self.largest)
+    }
+
+    fn take(&mut self, piece: &FileRange) {
+        self.left -= piece.end - piece.start;
+    }
+}
+
 /// Where a row group begins, as the scan sees it.
 fn start(group: &RowGroupMetaData) -> Option<i64> {
     let first = group.columns().first()?;
@@ -149,19 +178,24 @@ fn start(group: &RowGroupMetaData) -> Option<i64> {
 }
 
 /// A range in pieces that follow each other: a new one begins where a row group does, once the last has its bytes.
-fn cut(range: &FileRange, starts: impl Iterator<Item = i64>, bytes: i64) -> Vec<FileRange> {
+fn cut(range: &FileRange, starts: impl Iterator<Item = i64>, sizes: &mut Sizes) -> Vec<FileRange> {
     let mut pieces = Vec::new();
     let mut begin = range.start;
+    let mut add = |begin, end, sizes: &mut Sizes| {
+        let piece = FileRange { start: begin, end };
+        sizes.take(&piece);
+        pieces.push(piece);
+    };
     let mut starts: Vec<i64> = starts.filter(|at| (range.start..range.end).contains(at)).collect();
     starts.sort_unstable();
     // What is before the first row group is nothing to read.
     for at in starts.into_iter().skip(1) {
-        if at - begin >= bytes {
-            pieces.push(FileRange { start: begin, end: at });
+        if at - begin >= sizes.next() {
+            add(begin, at, sizes);
             begin = at;
         }
     }
-    pieces.push(FileRange { start: begin, end: range.end });
+    add(begin, range.end, sizes);
     pieces
 }
 
@@ -169,9 +203,14 @@ fn cut(range: &FileRange, starts: impl Iterator<Item = i64>, bytes: i64) -> Vec<
 mod tests {
     use super::*;
 
+    /// The pieces of a range where much is left to share.
     fn pieces(range: (i64, i64), starts: &[i64], bytes: i64) -> Vec<(i64, i64)> {
+        pieces_of(range, starts, &mut Sizes { largest: bytes, left: i64::MAX, partitions: 1 })
+    }
+
+    fn pieces_of(range: (i64, i64), starts: &[i64], sizes: &mut Sizes) -> Vec<(i64, i64)> {
         let range = FileRange { start: range.0, end: range.1 };
-        let cut = cut(&range, starts.iter().copied(), bytes);
+        let cut = cut(&range, starts.iter().copied(), sizes);
         cut.into_iter().map(|piece| (piece.start, piece.end)).collect()
     }
 
@@ -199,5 +238,20 @@ mod tests {
     #[test]
     fn order_of_row_groups_in_the_footer_does_not_matter() {
         assert_eq!(pieces((0, 100), &[80, 4, 30], 1), [(0, 30), (30, 80), (80, 100)]);
+    }
+
+    #[test]
+    fn the_last_pieces_are_small() {
+        let starts: Vec<i64> = (0..100).map(|group| group * 8).collect();
+        let mut sizes = Sizes::new(1_600, 2);
+        let first = pieces_of((0, 800), &starts, &mut sizes);
+        assert!(first.iter().all(|(from, to)| to - from == 104 || *to == 800), "{first:?}");
+        let starts: Vec<i64> = (100..200).map(|group| group * 8).collect();
+        let last: Vec<i64> =
+            pieces_of((800, 1_600), &starts, &mut sizes).into_iter().map(|(from, to)| to - from).collect();
+        assert!(last.is_sorted_by(|a, b| a >= b), "{last:?}");
+        assert_eq!((last.first(), last.last()), (Some(&104), Some(&24)), "{last:?}");
+        assert_eq!(last.iter().sum::<i64>(), 800);
+        assert_eq!(sizes.left, 0);
     }
 }
