@@ -15,8 +15,8 @@
 //! ```
 //!
 //! Whether that costs less is only known while it runs: a filter counts which share of the rows it lets through, and
-//! lets all through for a while where it is too many. How many are too many depends on what it saves them from. A join
-//! that is probed right above the scan finds out as fast by itself.
+//! lets all through for a while where it is too many. Joins that are probed right above the scan find out as fast by
+//! themselves.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -87,20 +87,17 @@ impl PhysicalOptimizerRule for RowFilters {
 /// What rows are spared that do not pass: what is between the scan and the join whose filter it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Spared {
-    /// Nothing: the join itself is next.
-    Nothing,
-    /// Other joins look for their partners.
-    Probes,
+    /// Little: joins look for their partners, which costs about as much as to ask them.
+    Little,
     /// They are shuffled, aggregated, sorted or kept in the build side of another join.
     Keeping,
 }
 
 impl Spared {
-    /// The share of rows up to which it is worth asking all of them. To ask costs about as much as to probe a join.
+    /// The share of rows up to which it is worth asking all of them.
     fn most(self) -> Option<f64> {
         match self {
-            Self::Nothing => None,
-            Self::Probes => Some(0.1),
+            Self::Little => None,
             Self::Keeping => Some(0.5),
         }
     }
@@ -205,14 +202,14 @@ fn placed(
 fn below(node: &Plan, input: usize, joins: &Joins) -> Joins {
     let costs = match node.downcast_ref::<HashJoinExec>() {
         Some(_) if input == 0 => Spared::Keeping,
-        Some(_) => Spared::Probes,
-        None if passes_on(node) => Spared::Nothing,
+        Some(_) => Spared::Little,
+        None if passes_on(node) => Spared::Little,
         None => Spared::Keeping,
     };
     let mut below: Joins = joins.iter().map(|(id, spared)| (*id, costs.max(*spared))).collect();
     if node.is::<HashJoinExec>() && input == 1 {
         let own = node.dynamic_expressions_produced();
-        below.extend(own.iter().filter_map(|filter| Some((filter.expression_id()?, Spared::Nothing))));
+        below.extend(own.iter().filter_map(|filter| Some((filter.expression_id()?, Spared::Little))));
     }
     below
 }
