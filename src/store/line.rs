@@ -10,13 +10,14 @@ use tokio::sync::Semaphore;
 use super::allowance::Allowance;
 use super::counted::{Counts, Request};
 use super::patience::Patience;
+use super::tries::Tries;
 use super::trouble::What;
 use super::usual::Usual;
 
 /// Requests to one store that are under way at once.
 const AT_ONCE_MAX: usize = 256;
 
-/// A request that was refused so often is no longer sent again soon, however good the answers to others are.
+/// A request is sent again soon after a refusal so often, however good the answers to others are.
 const QUICK_MAX: u32 = 4;
 
 /// What is known of the way to a store; shared by all that use it.
@@ -45,36 +46,39 @@ impl Line {
         Arc::new(Self { counts, usual, patience, allowance, temp_dir, slots, lost_begins, counts_from_start })
     }
 
-    /// How often to ask before giving up.
-    pub(super) fn attempts_max(&self) -> u32 {
-        match self.usual.is_heard() {
-            true => self.patience.attempts_max,
-            false => self.patience.attempts_max_unknown,
-        }
-    }
-
     /// A good answer began after this time.
     pub(super) fn answered(&self, request: Request, time: Duration) {
         self.usual.answered(request, time);
         self.allowance.earn();
     }
 
-    /// How long to wait before asking again, when so many attempts have failed, the last of which took this time.
-    pub(super) fn pause(&self, what: &What, request: Request, failed: u32, took: Duration) -> Duration {
+    /// Whether to give up, when these attempts have failed.
+    pub(super) fn is_over(&self, tries: Tries) -> bool {
+        let most = match self.usual.is_heard() {
+            true => self.patience.attempts_max,
+            false => self.patience.attempts_max_unknown,
+        };
+        tries.patient() >= most
+    }
+
+    /// How long to wait before asking again, when these attempts have failed, the last of which took this time.
+    pub(super) fn pause(&self, what: &What, request: Request, tries: &mut Tries, took: Duration) -> Duration {
         match what {
             // The time has been waited already.
             What::Silent(_) => Duration::ZERO,
             // The server is not busy but has lost a connection, maybe one that nobody had used for long.
-            What::Broken(_) if failed == 1 && request != Request::Other && self.allowance.take() => {
+            What::Broken(_) if tries.is_first() && request != Request::Other && self.allowance.take() => {
                 Duration::ZERO
             }
             // One refusal among many good answers: nothing tells that the store is busy.
-            What::Answer(_) if failed <= QUICK_MAX && what.after().is_none() && self.allowance.take() => {
-                self.patience.quick(failed, took)
+            What::Answer(_)
+                if tries.quick_so_far() < QUICK_MAX && what.after().is_none() && self.allowance.take() =>
+            {
+                self.patience.quick(tries.quick(), took)
             }
             // It is known at once that nobody listens, which tells nothing of how long it takes to ask.
-            What::Connect(_) => self.patience.pause(failed, None, self.patience.pause_first),
-            What::Answer(_) | What::Broken(_) => self.patience.pause(failed, what.after(), took),
+            What::Connect(_) => self.patience.pause(tries.patient(), None, self.patience.pause_first),
+            What::Answer(_) | What::Broken(_) => self.patience.pause(tries.patient(), what.after(), took),
         }
     }
 }
@@ -90,46 +94,85 @@ mod tests {
 
     const TOOK: Duration = Duration::from_millis(20);
 
-    #[test]
-    fn what_broke_is_asked_for_at_once_but_not_again_and_again() {
-        let (line, broken) = (line(), What::Broken("reset".into()));
-        assert_eq!(line.pause(&broken, Request::Get, 1, TOOK), Duration::ZERO);
-        assert!(line.pause(&broken, Request::Get, 2, TOOK) >= Duration::from_millis(25));
-        // What may have been done already is not asked for before the server is done with it.
-        assert!(line.pause(&broken, Request::Other, 1, TOOK) >= TOOK / 2);
-        while line.allowance.take() {}
-        assert!(line.pause(&broken, Request::Get, 1, TOOK) >= TOOK / 2);
-        line.answered(Request::Get, TOOK);
-        assert_eq!(line.pause(&broken, Request::Get, 1, TOOK), Duration::ZERO);
+    /// So many attempts have failed, none of which followed a refusal soon.
+    fn failed(attempts: u32) -> Tries {
+        let mut tries = Tries::first();
+        (1..attempts).for_each(|_| tries.again());
+        tries
+    }
+
+    fn busy() -> What {
+        What::Answer(Answer { status: 503, ..Answer::default() })
     }
 
     #[test]
+    fn what_broke_is_asked_for_at_once_but_not_again_and_again() {
+        let (line, broken) = (line(), What::Broken("reset".into()));
+        let pause = |request, attempts| line.pause(&broken, request, &mut failed(attempts), TOOK);
+        assert_eq!(pause(Request::Get, 1), Duration::ZERO);
+        assert!(pause(Request::Get, 2) >= Duration::from_millis(25));
+        // What may have been done already is not asked for before the server is done with it.
+        assert!(pause(Request::Other, 1) >= TOOK / 2);
+        while line.allowance.take() {}
+        assert!(pause(Request::Get, 1) >= TOOK / 2);
+        line.answered(Request::Get, TOOK);
+        assert_eq!(pause(Request::Get, 1), Duration::ZERO);
+    }
+
+    /// The pauses, at most, while the store answers others: 5, 10, 15, 20 ms; 20 ms, 50 ms, 100 ms …
+    #[test]
     fn a_refusal_among_good_answers_is_followed_soon_but_never_at_once() {
-        let (line, busy) = (line(), What::Answer(Answer { status: 503, ..Answer::default() }));
-        for failed in 1..=4 {
-            let pause = line.pause(&busy, Request::Get, failed, TOOK);
-            let whole = (TOOK / 4 * failed).max(Duration::from_millis(5));
-            assert!(pause >= whole / 2 && pause <= whole, "{failed}: {pause:?}");
+        let (line, mut tries) = (line(), Tries::first());
+        let mut pause = || {
+            let pause = line.pause(&busy(), Request::Get, &mut tries, TOOK);
+            let is_over = line.is_over(tries);
+            tries.again();
+            (pause, is_over)
+        };
+        line.usual.heard();
+        for refused in 1..=4 {
+            let whole = (TOOK / 4 * refused).max(Duration::from_millis(5));
+            let (pause, _) = pause();
+            assert!(pause >= whole / 2 && pause <= whole, "{refused}: {pause:?}");
         }
-        assert!(line.pause(&busy, Request::Get, 5, TOOK) >= Duration::from_millis(200));
+        // From here on as if it had been asked for the first time.
+        for (refused, whole) in (5..14).zip([20, 50, 100, 200, 400, 800, 1600, 3200, 5000]) {
+            let whole = Duration::from_millis(whole);
+            let (pause, is_over) = pause();
+            assert!(pause >= whole / 2 && pause <= whole, "{refused}: {pause:?}");
+            assert!(!is_over, "{refused}");
+        }
+        assert!(pause().1);
         let asked = Answer { status: 503, after: Some(Duration::from_secs(2)), ..Answer::default() };
-        assert!(line.pause(&What::Answer(asked), Request::Get, 1, TOOK) >= Duration::from_secs(2));
+        let pause = line.pause(&What::Answer(asked), Request::Get, &mut failed(1), TOOK);
+        assert!(pause >= Duration::from_secs(2));
     }
 
     #[test]
     fn a_store_that_only_refuses_is_asked_after_pauses_that_double() {
         let line = line();
-        let busy = What::Answer(Answer { status: 503, ..Answer::default() });
         while line.allowance.take() {}
-        for failed in 1..10 {
-            let least = match failed {
+        for attempts in 1..10 {
+            let least = match attempts {
                 1 => TOOK / 2,
-                _ => (Duration::from_millis(25) * (1 << (failed - 2))).min(Duration::from_millis(2500)),
+                _ => (Duration::from_millis(25) * (1 << (attempts - 2))).min(Duration::from_millis(2500)),
             };
-            assert!(line.pause(&busy, Request::Get, failed, TOOK) >= least, "{failed}");
+            let pause = line.pause(&busy(), Request::Get, &mut failed(attempts), TOOK);
+            assert!(pause >= least, "{attempts}");
         }
+        line.usual.heard();
+        assert_eq!((line.is_over(failed(9)), line.is_over(failed(10))), (false, true));
         let refused = What::Connect("connection refused".into());
-        assert!(line.pause(&refused, Request::Get, 1, Duration::ZERO) >= Duration::from_millis(25));
-        assert_eq!(line.pause(&What::Silent(TOOK), Request::Get, 1, TOOK), Duration::ZERO);
+        assert!(
+            line.pause(&refused, Request::Get, &mut failed(1), Duration::ZERO) >= Duration::from_millis(25)
+        );
+        let silent = What::Silent(TOOK);
+        assert_eq!(line.pause(&silent, Request::Get, &mut failed(1), TOOK), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_server_that_has_never_answered_is_given_up_sooner() {
+        let line = line();
+        assert_eq!((line.is_over(failed(3)), line.is_over(failed(4))), (false, true));
     }
 }

@@ -28,6 +28,7 @@ mod registry;
 mod remote;
 pub mod secret;
 pub mod setting;
+mod tries;
 mod trouble;
 mod upload;
 mod usual;

@@ -22,6 +22,7 @@ use super::beside::{self, Body};
 use super::counted::{HERE, Meter, Request};
 use super::line::Line;
 use super::secret::Kind;
+use super::tries::Tries;
 use super::trouble::{Trouble, What, find, trouble};
 
 /// Bodies from HDFS are waited for as if the rest had been asked for in vain so often.
@@ -76,7 +77,7 @@ impl Patient {
                     version,
                     begun: range.start,
                     rest: range.clone(),
-                    attempts: 1,
+                    tries: Tries::first(),
                     in_vain,
                     body: Some(body),
                     is_here: attributes.get(&HERE).is_some(),
@@ -94,14 +95,13 @@ impl Patient {
             return self.store.get_opts(key, options.clone()).await;
         }
         let purpose = if options.head { Request::Head } else { Request::Get };
-        let mut attempts = 0;
+        let mut tries = Tries::first();
         loop {
-            attempts += 1;
-            self.line.counts.request(purpose, attempts > 1);
+            self.line.counts.request(purpose, !tries.is_first());
             if let Some(meter) = Meter::of(&options.extensions) {
-                meter.request(attempts > 1);
+                meter.request(!tries.is_first());
             }
-            let wait = self.line.usual.wait(&self.line.patience, attempts);
+            let wait = self.line.usual.wait(&self.line.patience, tries.attempts());
             let begun = Instant::now();
             let what = match timeout(wait, self.store.get_opts(key, options.clone())).await {
                 Ok(Ok(result)) => {
@@ -111,16 +111,17 @@ impl Patient {
                 Ok(Err(error @ Error::Generic { .. })) => match trouble(&error) {
                     Some(trouble) => trouble.what,
                     // Its own words are the best, when it has been asked often enough.
-                    None if attempts >= self.line.attempts_max() => return Err(error),
+                    None if self.line.is_over(tries) => return Err(error),
                     None => What::Broken(error.to_string()),
                 },
                 Ok(Err(error)) => return Err(error),
                 Err(_) => What::Silent(wait),
             };
-            if attempts >= self.line.attempts_max() {
-                return Err(generic(Trouble { what, attempts }));
+            if self.line.is_over(tries) {
+                return Err(generic(Trouble { what, attempts: tries.attempts() }));
             }
-            sleep(self.line.pause(&what, purpose, attempts, begun.elapsed())).await;
+            sleep(self.line.pause(&what, purpose, &mut tries, begun.elapsed())).await;
+            tries.again();
         }
     }
 }
@@ -168,7 +169,7 @@ struct Read {
     /// What has not come yet.
     rest: Range<u64>,
     /// Since the last bytes came.
-    attempts: u32,
+    tries: Tries,
     /// How often the rest was asked for beside a body that was only slow.
     in_vain: u32,
     body: Option<Body>,
@@ -192,7 +193,7 @@ impl Read {
             if self.rest.is_empty() {
                 return Ok(None);
             }
-            let wait = self.patient.line.usual.wait(&self.patient.line.patience, self.attempts);
+            let wait = self.patient.line.usual.wait(&self.patient.line.patience, self.tries.attempts());
             let body = match self.body.take() {
                 Some(body) => body,
                 None => {
@@ -243,7 +244,7 @@ impl Read {
             return Err(generic(Lost::TooMuch));
         }
         self.rest.start += length;
-        self.attempts = 1;
+        self.tries = Tries::first();
         if self.is_here {
             return Ok(piece);
         }
@@ -260,13 +261,13 @@ impl Read {
         if !self.version.is_known() && at > self.begun {
             return Err(generic(Lost::NoVersion { at }));
         }
-        if self.attempts >= self.patient.line.patience.attempts_max {
-            return Err(generic(Lost::TooOften { at, attempts: self.attempts, last: what }));
+        if self.patient.line.is_over(self.tries) {
+            return Err(generic(Lost::TooOften { at, attempts: self.tries.attempts(), last: what }));
         }
         let line = &self.patient.line;
         // Bytes came just now, so it is not known how long it takes to ask.
-        let pause = line.pause(&what, Request::Get, self.attempts, line.patience.pause_first);
-        self.attempts += 1;
+        let pause = line.pause(&what, Request::Get, &mut self.tries, line.patience.pause_first);
+        self.tries.again();
         sleep(pause).await;
         Ok(())
     }

@@ -23,6 +23,7 @@ use tokio::time::{sleep, timeout};
 use super::counted::{Meter, Request};
 use super::line::Line;
 use super::pulse::Pulse;
+use super::tries::Tries;
 use super::trouble::{Answer, Trouble, What, region};
 
 /// Answers without an object in them are read whole, and are no longer than this.
@@ -113,12 +114,11 @@ impl HttpService for Patiently {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let purpose = purpose(&request);
         let meter = Meter::of(request.extensions()).cloned();
-        let mut attempts = 0;
+        let mut tries = Tries::first();
         loop {
-            attempts += 1;
-            self.count(&request, purpose, meter.as_ref(), attempts > 1);
+            self.count(&request, purpose, meter.as_ref(), !tries.is_first());
             let begun = Instant::now();
-            let what = match self.answer(&request, purpose, meter.as_ref(), attempts).await {
+            let what = match self.answer(&request, purpose, meter.as_ref(), tries.attempts()).await {
                 Ok(response) => return Ok(response),
                 Err(what) => what,
             };
@@ -126,11 +126,13 @@ impl HttpService for Patiently {
                 self.line.lost_begins.fetch_add(1, Ordering::SeqCst);
             }
             let again = what.is_passing() && !(is_conditional(&request) && what.is_ambiguous());
-            if !again || attempts >= self.line.attempts_max() {
+            if !again || self.line.is_over(tries) {
                 // Whatever it is, it is not to be tried by anybody above.
+                let attempts = tries.attempts();
                 return Err(HttpError::new(HttpErrorKind::Unknown, Trouble { what, attempts }));
             }
-            sleep(self.line.pause(&what, purpose, attempts, begun.elapsed())).await;
+            sleep(self.line.pause(&what, purpose, &mut tries, begun.elapsed())).await;
+            tries.again();
         }
     }
 }

@@ -171,6 +171,7 @@ fn a_busy_server_is_asked_again() {
     assert_eq!(server.asked().len(), 5);
 }
 
+/// After ten attempts, and four that followed soon.
 #[test]
 fn a_server_that_only_fails_is_given_up() {
     let server = bucket(|_, _, _| error(503, "SlowDown", "Please reduce your request rate."));
@@ -178,7 +179,7 @@ fn a_server_that_only_fails_is_given_up() {
     assert_eq!(
         text,
         "'s3://data/a.bin' cannot be read: the server answered 503 Service Unavailable (SlowDown: Please reduce your \
-         request rate); it was tried 10 times"
+         request rate); it was tried 14 times"
     );
 }
 

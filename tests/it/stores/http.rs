@@ -104,6 +104,25 @@ fn a_new_version_of_a_file_that_was_read_whole_is_read_anew() {
     });
 }
 
+/// Its range alone tells that bytes are missing.
+#[test]
+fn a_body_that_ends_too_early_in_good_order_is_read_on() {
+    let server = Server::start(|asked, number| {
+        let mut reply = file(asked, &bytes(SIZE), "\"v1\"");
+        if number == 0 {
+            reply.body.truncate(1_000_000);
+            reply = reply.sent(How::Unmeasured);
+        }
+        reply
+    });
+    let stores = stores([]);
+    let (store, key) = at(&stores, &format!("{}/b.bin", server.url()));
+    let got = run(async { store.get_range(&key, 5..SIZE as u64 - 5).await.unwrap() });
+    assert!(got == bytes(SIZE)[5..SIZE - 5]);
+    let ranges: Vec<_> = server.asked().iter().map(|asked| asked.range(SIZE)).collect();
+    assert_eq!(ranges, [Some((5, SIZE - 6)), Some((1_000_005, SIZE - 6))]);
+}
+
 #[test]
 fn a_server_that_says_neither_length_nor_version_is_read_whole() {
     let server = Server::start(|asked, _| match asked.method.as_str() {

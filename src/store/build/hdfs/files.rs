@@ -25,6 +25,7 @@ use super::wording::{Wording, is_passing, passing};
 use crate::error::StoreAction;
 use crate::store::counted::Request;
 use crate::store::line::Line;
+use crate::store::tries::Tries;
 use crate::store::trouble::What;
 
 /// Deletions at a time.
@@ -60,17 +61,18 @@ impl Files {
     async fn listed(&self, folder: Option<&Path>, is_deep: bool) -> Result<Vec<FileStatus>> {
         let key = folder.cloned().unwrap_or_default();
         let own = absolute(&key);
-        let mut attempts = 0;
+        let mut tries = Tries::first();
         loop {
-            attempts += 1;
-            let wait = self.line.usual.wait(&self.line.patience, attempts);
+            let wait = self.line.usual.wait(&self.line.patience, tries.attempts());
             let error = match self.listed_once(&own, is_deep, wait).await {
                 Ok(found) => return Ok(found.into_iter().filter(|status| status.path != own).collect()),
                 Err(Some(HdfsError::FileNotFound(_))) => return Ok(Vec::new()),
                 Err(error) => error,
             };
-            if attempts < self.line.attempts_max() && error.as_ref().is_none_or(is_passing) {
-                sleep(self.line.patience.pause(attempts, None, self.line.patience.pause_first)).await;
+            if !self.line.is_over(tries) && error.as_ref().is_none_or(is_passing) {
+                let patience = &self.line.patience;
+                sleep(patience.pause(tries.attempts(), None, patience.pause_first)).await;
+                tries.again();
                 self.line.counts.request(Request::List, true);
                 continue;
             }

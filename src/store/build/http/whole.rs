@@ -21,6 +21,7 @@ use super::answer::{Described, described};
 use super::generic;
 use crate::store::counted::Request;
 use crate::store::line::Line;
+use crate::store::tries::Tries;
 use crate::store::trouble::{Trouble, What};
 
 /// Bytes that are read from the file at once.
@@ -124,23 +125,23 @@ async fn fetched<Again: Future<Output = Result<HttpResponse>>>(
     mut response: Option<HttpResponse>,
     again: impl Fn() -> Again,
 ) -> Result<Arc<Whole>> {
-    let mut attempts = 0;
+    let mut tries = Tries::first();
     loop {
-        attempts += 1;
         let begun = Instant::now();
         let answer = match response.take() {
             Some(answer) => answer,
             None => again().await?,
         };
-        let what = match spooled(key, line, answer, attempts).await {
+        let what = match spooled(key, line, answer, tries.attempts()).await {
             Ok(whole) => return Ok(Arc::new(whole)),
             Err(Failed::Own(error)) => return Err(generic(error)),
             Err(Failed::Wire(what)) => what,
         };
-        if attempts >= line.patience.attempts_max {
-            return Err(generic(Trouble { what, attempts }));
+        if line.is_over(tries) {
+            return Err(generic(Trouble { what, attempts: tries.attempts() }));
         }
-        sleep(line.pause(&what, Request::Get, attempts, begun.elapsed())).await;
+        sleep(line.pause(&what, Request::Get, &mut tries, begun.elapsed())).await;
+        tries.again();
     }
 }
 
