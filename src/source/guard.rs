@@ -29,6 +29,7 @@ use futures::stream::{BoxStream, StreamExt};
 use object_store::ObjectStore;
 
 use super::remote::Remote;
+use super::routed::without_routes;
 use crate::error::FileError;
 use crate::store::metered;
 
@@ -147,14 +148,25 @@ impl Guarded {
     ) -> (Arc<dyn FileSource>, Arc<dyn ObjectStore>) {
         let store = self.remote.as_ref().map_or(store, |(_, store)| Arc::clone(store));
         let store = metered(store, &config.object_store_url, self.metrics(), partition);
-        let inner = match (&self.remote, self.inner.downcast_ref::<ParquetSource>()) {
-            (Some((remote, _)), Some(source)) => {
-                let readers = remote.parquet_readers(Arc::clone(&store));
-                Arc::new(source.clone().with_parquet_file_reader_factory(readers)) as Arc<dyn FileSource>
-            }
-            _ => Arc::clone(&self.inner),
+        let inner = match self.inner.downcast_ref::<ParquetSource>() {
+            Some(source) => Arc::new(self.parquet(source, &store)) as Arc<dyn FileSource>,
+            None => Arc::clone(&self.inner),
         };
         (inner, store)
+    }
+
+    fn parquet(&self, source: &ParquetSource, store: &Arc<dyn ObjectStore>) -> ParquetSource {
+        let mut source = source.clone();
+        if let Some((remote, _)) = &self.remote {
+            source = source.with_parquet_file_reader_factory(remote.parquet_readers(Arc::clone(store)));
+        }
+        match source.filter() {
+            // Where the reader asks rows, it has to know all of it.
+            Some(filter) if !source.table_parquet_options().global.pushdown_filters => {
+                source.with_predicate(without_routes(&filter))
+            }
+            _ => source,
+        }
     }
 }
 

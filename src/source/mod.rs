@@ -27,6 +27,7 @@ mod prune;
 mod quotes;
 mod record_limit;
 mod remote;
+mod routed;
 mod shape;
 mod size;
 mod spool;

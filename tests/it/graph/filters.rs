@@ -186,6 +186,29 @@ fn joins_leave_as_much_unread_as_stock() {
     });
 }
 
+/// Of several partitions only one has a key: what it knows is about all rows.
+#[test]
+fn the_only_key_of_a_join_in_partitions_leaves_files_unread() {
+    let room = tempfile::tempdir().unwrap();
+    engine::runtime().block_on(async {
+        let corpus = corpus(room.path()).await;
+        let sql = "SELECT count(*), sum(fact.v) FROM fact JOIN dim USING (k) WHERE dim.k + dim.v * 0 = 1700";
+        engine::run(&corpus.session, "SET query.optimizer.broadcast_joins = false").await.unwrap();
+        corpus.set("optimizer.hash_join_single_partition_threshold", 0).await;
+        corpus.set("optimizer.hash_join_single_partition_threshold_rows", 0).await;
+        for partitions in [2, 3, 8, 16] {
+            corpus.partitions(partitions).await;
+            let plan = displayable(corpus.plan(sql).await.as_ref()).indent(false).to_string();
+            assert!(plan.contains("mode=Partitioned"), "{plan}");
+            for engine in engines() {
+                let job = run(&corpus, sql, Some(engine.clone())).await;
+                assert!(job.largest() < ROWS / 8, "{engine:?}, {partitions} partitions: {:?}", job.scans);
+                assert_eq!(job.rows[0][0].as_deref(), Some("1"));
+            }
+        }
+    });
+}
+
 /// The rows that filters of ours in a stage have taken in, and given.
 fn left_of(plan: &Arc<dyn ExecutionPlan>) -> Vec<(usize, usize)> {
     let rows = |plan: &Arc<dyn ExecutionPlan>| plan.metrics().unwrap().output_rows().unwrap();
