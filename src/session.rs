@@ -1,6 +1,7 @@
 //! Wires the floors together; the only thing that runs a plan.
 
 mod analyze;
+mod arrays;
 pub mod blocking;
 mod clock;
 mod copy;

@@ -48,7 +48,12 @@ struct Watched {
 pub(super) fn watched(context: &TaskContext, gauges: Vec<Arc<Gauge>>) -> Arc<TaskContext> {
     let pool = Watched { pool: Arc::clone(context.memory_pool()), gauges };
     let runtime = RuntimeEnv { memory_pool: Arc::new(pool), ..context.runtime_env().as_ref().clone() };
-    Arc::new(TaskContext::new(
+    Arc::new(copied(context).with_runtime(Arc::new(runtime)))
+}
+
+/// The same context once more, to change something of it.
+pub(crate) fn copied(context: &TaskContext) -> TaskContext {
+    TaskContext::new(
         context.task_id(),
         context.session_id(),
         context.session_config().clone(),
@@ -56,8 +61,8 @@ pub(super) fn watched(context: &TaskContext, gauges: Vec<Arc<Gauge>>) -> Arc<Tas
         context.higher_order_functions().clone(),
         context.aggregate_functions().clone(),
         context.window_functions().clone(),
-        Arc::new(runtime),
-    ))
+        context.runtime_env(),
+    )
 }
 
 impl fmt::Display for Watched {

@@ -19,6 +19,7 @@ use datafusion::physical_plan::{
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::{DataFrame, SessionConfig};
 
+use super::arrays::with_arrays;
 use super::estimate;
 use crate::config::{EngineKind, QueryOptions};
 use crate::graph::TaskGraph;
@@ -76,7 +77,7 @@ pub(super) fn submit(
     observers: Observers,
 ) -> Result<Arc<Job>> {
     let engine = engine(context.session_config())?;
-    Ok(Job::submit(graph, Arc::clone(context), JobOptions { engine, results, observers }))
+    Ok(Job::submit(graph, with_arrays(context), JobOptions { engine, results, observers }))
 }
 
 /// Who listens to a session's jobs.

@@ -1,6 +1,7 @@
 //! Task graphs of whole queries.
 
 mod agree;
+mod arrays;
 mod builds;
 mod filters;
 mod hang;
