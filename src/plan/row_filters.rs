@@ -16,7 +16,7 @@
 //!
 //! Whether that costs less is only known while it runs: a filter counts which share of the rows it lets through, and
 //! lets all through for a while where it is too many. Joins that are probed right above the scan find out as fast by
-//! themselves.
+//! themselves; rows that such a join leaves out are only half as much worth leaving out before it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -87,7 +87,9 @@ impl PhysicalOptimizerRule for RowFilters {
 /// What rows are spared that do not pass: what is between the scan and the join whose filter it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Spared {
-    /// Little: joins look for their partners, which costs about as much as to ask them.
+    /// Nothing: the join is the next that they meet.
+    Nothing,
+    /// Little: other joins look for their partners, which costs about as much as to ask them.
     Little,
     /// They are shuffled, aggregated, sorted or kept in the build side of another join.
     Keeping,
@@ -97,7 +99,7 @@ impl Spared {
     /// The share of rows up to which it is worth asking all of them.
     fn most(self) -> Option<f64> {
         match self {
-            Self::Little => None,
+            Self::Nothing | Self::Little => None,
             Self::Keeping => Some(0.5),
         }
     }
@@ -150,21 +152,27 @@ impl Walk {
         // A column of the files, where the rows have it.
         let place =
             |column: usize| outputs.iter().position(|output| read.get(*output) == Some(&Some(column)));
-        let mut filters = Vec::new();
-        for part in split_conjunction(&predicate) {
-            let spared = part.expression_id().and_then(|id| joins.get(&id));
-            let most = match (self.applied, spared) {
-                (Applied::Always, Some(_)) => Some(f64::INFINITY),
-                (_, Some(spared)) => spared.most(),
-                (_, None) => None,
+        let parts = split_conjunction(&predicate).into_iter();
+        let dynamic = parts.filter(|part| part.is::<DynamicFilterPhysicalExpr>()).filter_map(|part| {
+            let spared = *joins.get(&part.expression_id()?)?;
+            Some((spared, part))
+        });
+        let mut next = Vec::new();
+        let mut asked = Vec::new();
+        for (spared, part) in dynamic {
+            let most = match self.applied {
+                Applied::Always => Some(f64::INFINITY),
+                Applied::Off | Applied::On => spared.most(),
             };
-            if let Some(most) = most
-                && part.is::<DynamicFilterPhysicalExpr>()
-                && let Some(filter) = placed(part, place, node)?
-            {
-                filters.push(Adaptive::around(filter, most));
+            let placed = placed(part, place, node)?;
+            if spared == Spared::Nothing {
+                next.extend(placed.clone());
             }
+            asked.extend(placed.zip(most));
         }
+        let next = next.pop();
+        let filters = asked.into_iter().map(|(filter, most)| Adaptive::around(filter, most, next.clone()));
+        let filters: Vec<_> = filters.collect();
         if filters.is_empty() {
             return Ok(None);
         }
@@ -203,13 +211,13 @@ fn below(node: &Plan, input: usize, joins: &Joins) -> Joins {
     let costs = match node.downcast_ref::<HashJoinExec>() {
         Some(_) if input == 0 => Spared::Keeping,
         Some(_) => Spared::Little,
-        None if passes_on(node) => Spared::Little,
+        None if passes_on(node) => Spared::Nothing,
         None => Spared::Keeping,
     };
     let mut below: Joins = joins.iter().map(|(id, spared)| (*id, costs.max(*spared))).collect();
     if node.is::<HashJoinExec>() && input == 1 {
         let own = node.dynamic_expressions_produced();
-        below.extend(own.iter().filter_map(|filter| Some((filter.expression_id()?, Spared::Little))));
+        below.extend(own.iter().filter_map(|filter| Some((filter.expression_id()?, Spared::Nothing))));
     }
     below
 }
