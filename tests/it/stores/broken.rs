@@ -8,7 +8,7 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::TryStreamExt;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 use query::datafusion;
 use query::store::{Patience, StoreOptions, Stores, metered};
 
@@ -40,7 +40,9 @@ fn a_body_that_breaks_is_read_on_by_range_of_the_same_version() {
         let server = bucket(move |_, number, reply| if number == 0 { reply.sent(how) } else { reply });
         assert!(read(&server).unwrap() == bytes(SIZE), "{how:?}");
         let asked = server.asked();
-        assert_eq!(asked.len(), 2, "{how:?}");
+        // On a busy machine the answer after a stall may seem to have stalled as well.
+        let is_stall = matches!(how, How::Stall(_));
+        assert!(asked.len() == 2 || is_stall && asked.len() > 2, "{how:?}: {}", asked.len());
         let (first, last) = range_of(&asked[1]).unwrap();
         assert_eq!(last, SIZE - 1);
         match how {
@@ -55,10 +57,11 @@ fn a_body_that_breaks_is_read_on_by_range_of_the_same_version() {
 #[test]
 fn a_body_that_breaks_again_and_again_is_read_as_long_as_something_comes() {
     let server = bucket(|_, number, reply| {
-        let how = [How::Cut(100_000), How::Reset(50_000), How::Cut(0), How::Whole][number % 4];
+        let how = [How::Cut(100_000), How::Reset(50_000), How::Cut(0)][number % 3];
         reply.sent(if number < 40 { how } else { How::Whole })
     });
     assert!(read(&server).unwrap() == bytes(SIZE));
+    assert!(server.asked().len() > 20, "{:?}", server.log());
 }
 
 /// Stores that give nothing up within a test, but soon ask a second time.
@@ -181,6 +184,27 @@ fn a_server_that_only_fails_is_given_up() {
         "'s3://data/a.bin' cannot be read: the server answered 503 Service Unavailable (SlowDown: Please reduce your \
          request rate); it was tried 14 times"
     );
+}
+
+/// Asked again, the server would say that the object is there already: the one that it made and did not tell of.
+#[test]
+fn a_write_that_depends_on_what_is_there_is_sent_again_only_if_it_was_refused() {
+    for (status, mode, sent) in [
+        (500, PutMode::Create, 1),
+        (500, PutMode::Overwrite, 2),
+        (503, PutMode::Create, 2),
+        (503, PutMode::Overwrite, 2),
+    ] {
+        let server = Server::start(move |_, number| match number {
+            0 => error(status, "InternalError", "We encountered an internal error."),
+            _ => Reply::new(200, "").with("etag", "\"v1\""),
+        });
+        let stores = s3_stores(&server);
+        let (store, key) = at(&stores, "s3://data/a.bin");
+        let name = format!("{status}, {mode:?}");
+        let put = run(store.put_opts(&key, PutPayload::from_static(b"x"), mode.into()));
+        assert_eq!((put.is_ok(), server.asked().len()), (sent > 1, sent), "{name}");
+    }
 }
 
 #[test]
