@@ -12,7 +12,6 @@ use futures::future::{BoxFuture, pending};
 use futures::stream::BoxStream;
 use tokio::time::sleep;
 
-use super::counted::Request;
 use super::line::Line;
 
 /// What is left of an object's bytes, as it comes.
@@ -26,7 +25,7 @@ pub(super) struct Came {
     pub(super) body: Body,
     /// Whether that is another one than was waited for.
     pub(super) is_second: bool,
-    /// How often the rest was asked for in vain.
+    /// How often the rest was asked for in vain meanwhile.
     pub(super) in_vain: u32,
 }
 
@@ -46,15 +45,15 @@ pub(super) async fn next(
     let mut count = 0;
     loop {
         // That two are silent happens in bad times.
-        let soon = line.usual.second(&line.patience, Request::Get, in_vain + count / 2);
+        let soon = line.usual.second_body(&line.patience, in_vain + count / 2);
         tokio::select! {
             biased;
             piece = body.next() => {
-                return Came { piece, body, is_second: false, in_vain: in_vain + count };
+                return Came { piece, body, is_second: false, in_vain: count };
             }
             // The first is no worse if the second ends or breaks.
             piece = more(&mut second) => if let (Some(piece), Some(body)) = (piece, second.take()) {
-                return Came { piece: Some(Ok(piece)), body, is_second: true, in_vain };
+                return Came { piece: Some(Ok(piece)), body, is_second: true, in_vain: 0 };
             },
             answer = answered(&mut asked) => {
                 asked = None;
@@ -180,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_asked_for_in_vain_is_remembered() {
+    fn what_was_asked_for_in_vain_is_told() {
         let third = Arc::new(Notify::new());
         let (came, asked) = ran(&line(Duration::from_millis(1)), slow(Arc::clone(&third)), 3, |number| {
             if number == 2 {
@@ -189,7 +188,7 @@ mod tests {
             Ok(stalled())
         });
         assert_eq!((text(&came), came.is_second), (&b"slow"[..], false));
-        assert!(asked >= 3 && came.in_vain == 3 + asked as u32, "{asked}");
+        assert!(asked >= 3 && came.in_vain == asked as u32, "{asked}");
     }
 
     #[test]

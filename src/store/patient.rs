@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use datafusion::object_store::path::Path;
@@ -79,6 +79,8 @@ impl Patient {
                     rest: range.clone(),
                     tries: Tries::first(),
                     in_vain,
+                    resumptions: 0,
+                    silence: Duration::ZERO,
                     body: Some(body),
                     is_here: attributes.get(&HERE).is_some(),
                 };
@@ -172,6 +174,10 @@ struct Read {
     tries: Tries,
     /// How often the rest was asked for beside a body that was only slow.
     in_vain: u32,
+    /// How often another answer was read on.
+    resumptions: u32,
+    /// The longest that nothing came.
+    silence: Duration,
     body: Option<Body>,
     /// Whether the bytes were counted when they came.
     is_here: bool,
@@ -220,18 +226,22 @@ impl Read {
     /// The next piece of a body, which is kept if it has one; or of the rest, asked for beside it.
     async fn piece(&mut self, mut body: Body) -> Option<Result<Bytes>> {
         let has_version = self.version.is_known() || self.rest.start == self.begun;
+        let begun = Instant::now();
         let piece = if has_version && !self.is_here {
             let left = self.left();
-            let came = beside::next(body, &self.patient.line, self.in_vain, || left.asked()).await;
+            // A network on which all bodies come with gaps is soon not asked for each anew.
+            let in_vain = self.in_vain + self.resumptions / 2;
+            let came = beside::next(body, &self.patient.line, in_vain, || left.asked()).await;
             if came.is_second {
                 self.resumed();
             }
-            self.in_vain = came.in_vain;
+            self.in_vain += came.in_vain;
             body = came.body;
             came.piece
         } else {
             body.next().await
         };
+        self.silence = self.silence.max(begun.elapsed());
         if matches!(piece, Some(Ok(_))) {
             self.body = Some(body);
         }
@@ -247,6 +257,9 @@ impl Read {
         self.tries = Tries::first();
         if self.is_here {
             return Ok(piece);
+        }
+        if self.rest.is_empty() && self.resumptions == 0 {
+            self.patient.line.usual.ended(self.silence);
         }
         self.patient.line.counts.read(length);
         if let Some(meter) = Meter::of(&self.options.extensions) {
@@ -279,7 +292,8 @@ impl Read {
     }
 
     /// The request before was sent to go on with a body that broke or stalled.
-    fn resumed(&self) {
+    fn resumed(&mut self) {
+        self.resumptions += 1;
         if let Some(meter) = Meter::of(&self.options.extensions) {
             meter.resumed();
         }

@@ -33,6 +33,8 @@ pub(super) struct Usual {
     reads: Recent,
     /// Until listings begin.
     lists: Recent,
+    /// The longest silences of bodies, each of which came to its end by itself.
+    silences: Recent,
     /// Until parts of uploads are answered, for so many bytes of them.
     parts: Recent,
 }
@@ -57,6 +59,11 @@ impl Usual {
             // They take as long as what is sent with them.
             Request::Put | Request::Other => {}
         }
+    }
+
+    /// A body came to its end by itself; this is the longest that nothing came of it.
+    pub(super) fn ended(&self, silence: Duration) {
+        self.silences.add(u64::try_from(silence.as_micros()).unwrap_or(u64::MAX).max(1));
     }
 
     /// A part of an upload was taken after this time.
@@ -90,6 +97,16 @@ impl Usual {
             (None, None) => patience.second_unknown,
         };
         after.max(patience.second_min) * (1 << done.min(DOUBLINGS_MAX))
+    }
+
+    /// How long to wait for more of a body before the rest is asked for beside it, as in [`Self::second`]. What has
+    /// begun to come is seldom silent for as long as it takes to begin, least of all where many requests wait for
+    /// their turn.
+    pub(super) fn second_body(&self, patience: &Patience, done: u32) -> Duration {
+        match self.silences.nearly_all() {
+            Some(silence) => silence.max(patience.second_min) * (1 << done.min(DOUBLINGS_MAX)),
+            None => self.second(patience, Request::Get, done),
+        }
     }
 
     /// How long to wait in an attempt (1 is the first) for an answer, or for more of one.
@@ -194,6 +211,20 @@ mod tests {
         assert_eq!(second(), millis(900));
         (0..64).for_each(|_| usual.answered(Request::Get, millis(40)));
         assert_eq!(second(), millis(40));
+    }
+
+    #[test]
+    fn bodies_are_measured_by_their_longest_silences() {
+        let (patience, usual) = (Patience::default(), Usual::default());
+        let second = |done| usual.second_body(&patience, done);
+        usual.answered(Request::Get, millis(150));
+        assert_eq!((second(0), second(1)), (millis(150), millis(300)));
+        (0..64).for_each(|_| usual.ended(millis(1)));
+        assert_eq!((second(0), second(1), second(9)), (millis(20), millis(40), millis(320)));
+        // A network on which bodies come with gaps is not asked twice for each.
+        (0..4).for_each(|_| usual.ended(millis(400)));
+        assert_eq!(second(0), millis(400));
+        assert_eq!(usual.second(&patience, Request::Get, 0), millis(150));
     }
 
     #[test]
