@@ -1,7 +1,7 @@
 //! What an object in a store of the network holds, found out with as few requests as it takes: one for most.
 
 use std::io::Cursor;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ::bytes::Bytes;
 use arrow_avro::reader::read_header_info;
@@ -30,15 +30,15 @@ const HEADER_BYTES_MAX: u64 = 64 << 20;
 /// How a table's objects are looked into.
 pub(super) struct Look {
     /// What the reader is, as far as it makes a difference.
-    id: Arc<str>,
+    id: OnceLock<Arc<str>>,
     /// Bytes to read at the end of an object with a footer.
     pub(super) footer_bytes: usize,
 }
 
 impl Look {
-    /// With a reader, into so many objects.
-    pub(super) fn new(reader: &Reader, objects: usize) -> Self {
-        Self { id: reader.id(), footer_bytes: footer_bytes(objects) }
+    /// Into so many objects.
+    pub(super) fn new(objects: usize) -> Self {
+        Self { id: OnceLock::new(), footer_bytes: footer_bytes(objects) }
     }
 }
 
@@ -55,7 +55,8 @@ impl Reader {
         meta: &ObjectMeta,
         look: &Look,
     ) -> Result<Shape> {
-        if let Some(shape) = remote.look(meta, &look.id) {
+        let id = look.id.get_or_init(|| self.id());
+        if let Some(shape) = remote.look(meta, id) {
             return Ok(shape);
         }
         let name = file.name();
@@ -68,7 +69,7 @@ impl Reader {
             Ok(shape)
         });
         let shape = shape.await?;
-        remote.add_look(meta, &look.id, shape.clone());
+        remote.add_look(meta, id, shape.clone());
         Ok(shape)
     }
 

@@ -9,6 +9,7 @@
 //! ```
 
 mod arrow_check;
+mod at_once;
 mod avro;
 mod base;
 mod by_name;

@@ -17,9 +17,9 @@ use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_optimizer::pruning::{PruningPredicate, PruningPredicateBuilder};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
-use futures::stream::{self, StreamExt, TryStreamExt};
 use object_store::ObjectStore;
 
+use super::at_once::at_once;
 use super::format::Format;
 use super::guard::FileName;
 
@@ -73,8 +73,9 @@ pub async fn size(state: &dyn Session, plan: &dyn ExecutionPlan) -> Result<Optio
             .ok()
     });
     let concurrency = state.config_options().execution.meta_fetch_concurrency.get();
-    let footers: Vec<_> = files.into_values().map(|file| footer(state, &store, file.clone())).collect();
-    let footers: Vec<_> = stream::iter(footers).buffered(concurrency).try_collect().await?;
+    let files: Vec<_> = files.into_values().cloned().collect();
+    let footers = files.into_iter().map(|file| footer(state, &store, file));
+    let footers = at_once(footers, concurrency).await?;
     let mut groups = (0, 0);
     let mut rows_left = config.limit.map(|limit| limit.saturating_mul(config.file_groups.len()));
     for (path, footer) in &footers {

@@ -1,6 +1,7 @@
 //! Files as one table.
 
 mod added;
+mod files;
 mod made;
 
 pub use added::Addition;
@@ -8,13 +9,13 @@ pub use added::Addition;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
-use datafusion::common::{DataFusionError, Result, ScalarValue, plan_err, project_schema};
+use datafusion::common::{Result, project_schema};
 use datafusion::datasource::listing::helpers::expr_applicable_for_cols;
 use datafusion::datasource::listing::{ListingTableUrl, PartitionedFile};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, FileSource};
@@ -26,22 +27,19 @@ use datafusion::physical_expr::LexOrdering;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 use datafusion_datasource::compute_all_files_statistics;
-use futures::stream::{self, StreamExt, TryStreamExt};
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+use object_store::{ObjectMeta, ObjectStore};
 use url::Url;
 
+use self::files::{Entry, Listed, Listing, Said};
+use super::at_once::at_once;
 use super::by_name::ByName;
-use super::find::{DataFile, Found, Object, find, is_pattern, local_path};
 use super::format::Format;
-use super::guard::{FileName, Guarded, inspected};
+use super::guard::Guarded;
 use super::look::Look;
-use super::partition::partitions;
-use super::prune::{Conditions, Narrowed, kept};
-use super::remote::{Known, Remote, streams};
+use super::prune::Narrowed;
+use super::remote::{Remote, streams};
 use super::shape::{Reader, Shape};
-use super::size::TableName;
-use super::statistics::{trusted, with_null_keys};
 use super::unite::unite;
 use crate::error::FileError;
 
@@ -87,31 +85,7 @@ pub(super) struct FileTable {
     made_from: HashSet<PathBuf>,
     /// Kept so that each scan opens only what is new.
     shapes: Shapes,
-}
-
-/// One file that was found, not opened yet.
-struct Listed {
-    file: DataFile,
-    /// Its values of the partition columns.
-    keys: Vec<ScalarValue>,
-}
-
-/// The files of a table, and the keys in their paths.
-struct Listing {
-    fields: Vec<FieldRef>,
-    files: Vec<Listed>,
-    /// Whether there may be more, in folders without wanted rows.
-    is_part: bool,
-}
-
-/// One file at the time of a scan.
-struct Entry {
-    file: DataFile,
-    meta: ObjectMeta,
-    /// Its columns, or why they are not known: an error only if its rows are asked for.
-    shape: Result<Shape>,
-    /// Its values of the partition columns.
-    keys: Vec<ScalarValue>,
+    said: Said,
 }
 
 impl fmt::Debug for FileTable {
@@ -132,7 +106,7 @@ impl FileTable {
         let definition = Definition { filename: false, ..definition };
         let shapes = definition.narrowed.as_ref().map(|narrowed| Arc::clone(&narrowed.shapes));
         let shapes = shapes.unwrap_or_default();
-        let mut table = Self { definition, schema, made_from: HashSet::new(), shapes };
+        let mut table = Self { definition, schema, made_from: HashSet::new(), shapes, said: Said::default() };
         let (mut fields, files) = table.made_of(state).await?;
         let files = table.wanted(state, &fields, filename, files);
         table.made_from = files.iter().map(|listed| listed.file.path.clone()).collect();
@@ -188,152 +162,6 @@ impl FileTable {
             }
         }
         Ok(Arc::clone(declared))
-    }
-
-    /// The files as they are now with their keys, and the partition columns. No file is opened for it, and no
-    /// folder is listed that has no wanted rows.
-    async fn listed(&self, state: &dyn Session, wanted: Option<&Conditions<'_>>) -> Result<Listing> {
-        let Definition { locations, keys: declared, filename, .. } = &self.definition;
-        let mut files = Vec::new();
-        let mut seen = HashSet::new();
-        let mut is_part = false;
-        for location in locations {
-            let found = match find(state, location, wanted).await {
-                Err(error) if self.definition.may_be_empty && is_empty_folder(location, &error) => {
-                    Found::default()
-                }
-                found => found?,
-            };
-            is_part |= found.is_part;
-            // Locations may overlap: a folder, and a file in it.
-            files.extend(found.files.into_iter().filter(|file| seen.insert(file.path.clone())));
-        }
-        check_stores(&files)?;
-        let known = self.schema.table_partition_cols();
-        let mut keys = match files.iter().any(|file| file.object.is_some()) && !known.is_empty() {
-            // A part of the files may have another type than all of them.
-            true => partitions(&files, known)?,
-            false => partitions(&files, declared)?,
-        };
-        if files.is_empty() && keys.fields.is_empty() {
-            keys.fields.extend(declared.iter().cloned());
-        }
-        if *filename {
-            keys.fields.push(filename_field());
-            for (row, file) in keys.values.iter_mut().zip(&files) {
-                row.push(ScalarValue::from(file.name()));
-            }
-        }
-        let listed = files.into_iter().zip(keys.values).map(|(file, keys)| Listed { file, keys });
-        Ok(Listing { fields: keys.fields, files: listed.collect(), is_part })
-    }
-
-    async fn looked_into(&self, state: &dyn Session, files: Vec<Listed>) -> Result<Vec<Entry>> {
-        let concurrency = state.config_options().execution.meta_fetch_concurrency.get();
-        let look = Look::new(&self.definition.reader, files.len());
-        let look = &look;
-        let work = files.into_iter().map(|listed| self.entry(state, listed, look));
-        stream::iter(work).buffered(concurrency).try_collect().await
-    }
-
-    async fn entry(&self, state: &dyn Session, listed: Listed, look: &Look) -> Result<Entry> {
-        let Listed { file, keys } = listed;
-        if let Some(Object { remote, meta }) = file.object.clone() {
-            let shape = self.definition.reader.shape_of_object(state, &remote, &file, &meta, look).await;
-            return Ok(Entry { file, meta, shape, keys });
-        }
-        let name = file.name();
-        let url = listing_url(&file.path)?;
-        let store = state.runtime_env().object_store(url.object_store())?;
-        let meta = inspected(&name, async { Ok(store.head(url.prefix()).await?) }).await?;
-        let shape = self.shape(state, &store, &file, &meta).await;
-        Ok(Entry { file, meta, shape, keys })
-    }
-
-    async fn shape(
-        &self,
-        state: &dyn Session,
-        store: &Arc<dyn ObjectStore>,
-        file: &DataFile,
-        meta: &ObjectMeta,
-    ) -> Result<Shape> {
-        let known = || self.shapes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((seen, shape)) = known().get(&meta.location)
-            && seen == meta
-        {
-            return Ok(shape.clone());
-        }
-        let shape = self.definition.reader.shape(state, store, file, meta).await?;
-        known().insert(meta.location.clone(), (meta.clone(), shape.clone()));
-        Ok(shape)
-    }
-
-    /// The files that a scan has to read. The others are not opened.
-    async fn files(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<Entry>> {
-        let fields: Vec<FieldRef> = self.schema.table_partition_cols().iter().cloned().collect();
-        let props = state.execution_props();
-        let wanted = Conditions::new(vec![filters.to_vec()], &fields, props);
-        let listing = self.listed(state, Some(&wanted)).await?;
-        let several = listing.files.len() > 1 || listing.is_part;
-        let (files, rows): (Vec<_>, Vec<_>) =
-            listing.files.into_iter().map(|listed| (listed.file, listed.keys)).unzip();
-        let rows = self.aligned(&listing.fields, rows)?;
-        let kept = kept(filters, &fields, &rows, props)?;
-        let files = files.into_iter().zip(rows).zip(kept);
-        let files = files.filter_map(|((file, keys), kept)| kept.then_some(Listed { file, keys }));
-        let mut entries = self.looked_into(state, files.collect()).await?;
-        // An empty file among others adds nothing.
-        entries.retain(|entry| entry.meta.size > 0 || !several);
-        Ok(entries)
-    }
-
-    /// Rows of keys in the order and types of the table's partition columns: new files may have brought
-    /// other ones.
-    fn aligned(&self, fields: &[FieldRef], rows: Vec<Vec<ScalarValue>>) -> Result<Vec<Vec<ScalarValue>>> {
-        let columns = self.schema.table_partition_cols();
-        let value = |row: &[ScalarValue], column: &FieldRef| {
-            let place = fields.iter().position(|field| field.name() == column.name());
-            match place.and_then(|place| row.get(place)) {
-                Some(value) => value.cast_to(column.data_type()),
-                None => ScalarValue::try_new_null(column.data_type()),
-            }
-        };
-        rows.iter().map(|row| columns.iter().map(|column| value(row, column)).collect()).collect()
-    }
-
-    async fn partitioned(
-        &self,
-        state: &dyn Session,
-        store: &Arc<dyn ObjectStore>,
-        entry: Entry,
-        look: &Look,
-    ) -> Result<(PartitionedFile, Option<Shape>)> {
-        let shape = entry.shape?;
-        let object = entry.file.object.clone();
-        let name = entry.file.name();
-        let mut file = PartitionedFile::new_from_meta(entry.meta);
-        file = file.with_partition_values(entry.keys).with_extension(FileName(name.as_str().into()));
-        file = file.with_extension(TableName(Arc::clone(&self.definition.name)));
-        if self.definition.reader.format != Format::Parquet {
-            return Ok((file, Some(shape)));
-        }
-        let schema = Arc::clone(self.schema.file_schema());
-        let engine = &self.definition.reader.engine;
-        let meta = file.object_meta.clone();
-        let known = inspected(&name, async {
-            match &object {
-                Some(Object { remote, .. }) => remote.known(&meta, &schema, look.footer_bytes).await,
-                None => {
-                    let known =
-                        engine.infer_stats_and_ordering(state, store, Arc::clone(&schema), &meta).await?;
-                    Ok(Known { statistics: known.statistics, ordering: known.ordering })
-                }
-            }
-        });
-        let known = known.await?;
-        let statistics = trusted(known.statistics, &schema, &shape.schema);
-        let file = file.with_statistics(Arc::new(statistics)).with_ordering(known.ordering);
-        Ok((with_null_keys(file), Some(shape)))
     }
 
     fn order(&self, files: &[PartitionedFile]) -> Result<Vec<LexOrdering>> {
@@ -392,9 +220,9 @@ impl TableProvider for FileTable {
             None => state.runtime_env().object_store(&url)?,
         };
         let concurrency = state.config_options().execution.meta_fetch_concurrency.get();
-        let look = &Look::new(&self.definition.reader, entries.len());
+        let look = &Look::new(entries.len());
         let work = entries.into_iter().map(|entry| self.partitioned(state, &store, entry, look));
-        let files: Vec<_> = stream::iter(work).buffered(concurrency).try_collect().await?;
+        let files = at_once(work, concurrency).await?;
         let (files, shapes): (Vec<_>, Vec<_>) = files.into_iter().unzip();
 
         let order = self.order(&files)?;
@@ -474,15 +302,6 @@ fn has_rows(files: &[PartitionedFile], rows: Option<usize>) -> bool {
     known.zip(rows).is_some_and(|(known, rows)| known >= rows)
 }
 
-/// Whether a location is a folder that has no files yet, or one that is yet to be made.
-fn is_empty_folder(location: &str, error: &DataFusionError) -> bool {
-    match local_path(location) {
-        Some(path) => path.is_dir() || (!path.exists() && location.ends_with('/')),
-        // A store that fails has another error; one that answers has nothing there.
-        None => matches!(error, DataFusionError::Plan(_)) && location.ends_with('/') && !is_pattern(location),
-    }
-}
-
 fn filename_field() -> FieldRef {
     Arc::new(Field::new(FILENAME, DataType::Utf8, false))
 }
@@ -506,20 +325,6 @@ fn with_guard(
     let guarded = Guarded::new(Arc::clone(config.file_source()), remote);
     let config = FileScanConfigBuilder::from(config.clone()).with_source(Arc::new(guarded)).build();
     DataSourceExec::from_data_source(config)
-}
-
-/// One scan reads from one store.
-fn check_stores(files: &[DataFile]) -> Result<()> {
-    let url = |file: &DataFile| file.object.as_ref().map(|object| object.remote.url.clone());
-    let Some(first) = files.first() else { return Ok(()) };
-    match files.iter().find(|file| url(file) != url(first)) {
-        None => Ok(()),
-        Some(other) => plan_err!(
-            "the files of a table are to be in one store: '{}' and '{}' are in two",
-            first.name(),
-            other.name()
-        ),
-    }
 }
 
 fn column_names(schema: &Schema) -> String {

@@ -5,19 +5,21 @@
 //! until another thread has copied them, into a cache that is not its own, on a core that another worker uses.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::ops::Range;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use datafusion::object_store::local::LocalFileSystem;
 use datafusion::object_store::path::Path;
 use datafusion::object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
+    Attributes, CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload,
+    ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
 };
-use futures::stream::BoxStream;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
 
 /// The local file system.
 #[derive(Debug, Default)]
@@ -29,6 +31,40 @@ impl fmt::Display for Local {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.inner.fmt(f)
     }
+}
+
+impl Local {
+    /// What the crate says of a file, by the same tag; `None` where it is no file that can be read. Asked for each file
+    /// of each statement: to hand it to another thread takes longer than to ask.
+    fn meta(&self, location: &Path) -> Option<ObjectMeta> {
+        let path = self.inner.path_to_filesystem(location).ok()?;
+        // Whoever opens a pipe waits for a writer.
+        if !std::fs::metadata(&path).ok()?.is_file() {
+            return None;
+        }
+        let metadata = File::open(&path).ok()?.metadata().ok()?;
+        let modified = metadata.modified().ok()?;
+        let micros = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_micros();
+        let (inode, size) = (inode(&metadata), metadata.len());
+        let e_tag = Some(format!("{inode:x}-{micros:x}-{size:x}"));
+        Some(ObjectMeta {
+            location: location.clone(),
+            last_modified: modified.into(),
+            size,
+            e_tag,
+            version: None,
+        })
+    }
+}
+
+#[cfg(unix)]
+fn inode(metadata: &Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(metadata)
+}
+
+#[cfg(not(unix))]
+fn inode(_: &Metadata) -> u64 {
+    0
 }
 
 #[async_trait]
@@ -43,6 +79,14 @@ impl ObjectStore for Local {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        if options.head
+            && options.range.is_none()
+            && let Some(meta) = self.meta(location)
+        {
+            options.check_preconditions(&meta)?;
+            let payload = GetResultPayload::Stream(stream::empty().boxed());
+            return Ok(GetResult { payload, range: 0..meta.size, meta, attributes: Attributes::default() });
+        }
         self.inner.get_opts(location, options).await
     }
 
@@ -147,6 +191,7 @@ fn cached(_: &File, _: &mut Vec<u8>, _: u64) -> io::Result<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use datafusion::object_store::ObjectStoreExt;
     use std::io::ErrorKind;
 
     /// A file of which reads give at most 3 bytes at once, and none that begins at `missing` or later.
@@ -207,6 +252,26 @@ mod tests {
         let missing = Path::from_absolute_path(room.path().join("missing")).unwrap();
         let error = ours.get_ranges(&missing, &[0..1, 1..2]).await.unwrap_err();
         assert!(matches!(error, datafusion::object_store::Error::NotFound { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn what_the_crate_says_of_a_file_is_said_of_it() {
+        let room = tempfile::tempdir().unwrap();
+        let path = room.path().join("a file");
+        std::fs::write(&path, "abc").unwrap();
+        let (ours, theirs) = (Local::default(), LocalFileSystem::new());
+        let at = |path: &std::path::Path| Path::from_absolute_path(path).unwrap();
+        let meta = ours.head(&at(&path)).await.unwrap();
+        assert_eq!((&meta, meta.size), (&theirs.head(&at(&path)).await.unwrap(), 3));
+        for path in [room.path().to_path_buf(), room.path().join("missing"), path.join("below")] {
+            let (ours, theirs) = (ours.head(&at(&path)).await, theirs.head(&at(&path)).await);
+            assert_eq!(ours.unwrap_err().to_string(), theirs.unwrap_err().to_string());
+        }
+        let other = GetOptions { head: true, if_match: Some("other".into()), ..GetOptions::default() };
+        let error = ours.get_opts(&at(&path), other).await.unwrap_err();
+        assert!(matches!(error, datafusion::object_store::Error::Precondition { .. }), "{error}");
+        let end = GetOptions { head: true, range: Some((1..2).into()), ..GetOptions::default() };
+        assert_eq!(ours.get_opts(&at(&path), end).await.unwrap().range, 1..2);
     }
 
     #[cfg(target_os = "linux")]

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::FieldRef;
 use datafusion::common::{Result, plan_datafusion_err, plan_err};
-use futures::stream::{self, StreamExt, TryStreamExt};
 use globset::{Glob, GlobMatcher};
 use object_store::ObjectMeta;
 use object_store::path::Path;
 
 use super::{DataFile, Found, Object, depth_max, matcher, retain_data, spells_hidden};
+use crate::source::at_once::at_once;
 use crate::source::format::Format;
 use crate::source::partition::{self, Keys, typed};
 use crate::source::prune::{Conditions, Verdict};
@@ -225,7 +225,7 @@ impl Tree {
             let mut depth = 0;
             while !folders.is_empty() {
                 let listed = folders.into_iter().map(|folder| async move { remote.level(&folder).await });
-                let levels: Vec<_> = stream::iter(listed).buffered(LISTINGS_MAX).try_collect().await?;
+                let levels = at_once(listed, LISTINGS_MAX).await?;
                 found.extend(levels.iter().flat_map(|level| level.files.iter().cloned()));
                 let below: Vec<_> =
                     levels.iter().flat_map(|level| self.folders(&level.folders, depth)).collect();
@@ -234,7 +234,7 @@ impl Tree {
                 let split = split(below, wanted);
                 is_part |= split.is_part;
                 let whole = split.whole.into_iter().map(|folder| async move { remote.tree(&folder).await });
-                let whole: Vec<_> = stream::iter(whole).buffered(LISTINGS_MAX).try_collect().await?;
+                let whole = at_once(whole, LISTINGS_MAX).await?;
                 found.extend(whole.into_iter().flatten());
                 folders = split.open;
             }
