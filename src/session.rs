@@ -220,7 +220,8 @@ impl Session {
 
     /// The functions by kind, for the checks that come before planning.
     pub fn functions(&self) -> Functions {
-        let state = self.context.state();
+        let state = self.context.state_ref();
+        let state = state.read();
         let lower = |name: &String| name.to_lowercase();
         Functions {
             aggregate: state.aggregate_functions().keys().map(lower).collect(),
@@ -253,7 +254,7 @@ impl Session {
             Failure::Own(error) => error,
         };
         self.refuse_changes(&plan).await.map_err(|error| located(error, statement))?;
-        let into_files = insert::into_files(&self.context.state(), plan).await;
+        let into_files = insert::into_files(&self.context, plan).await;
         let mut plan = into_files.map_err(|error| located(error, statement))?;
         if let Some(done) = self.last(statement, &plan).await.map_err(told)? {
             return Ok(done);
@@ -296,7 +297,7 @@ impl Session {
         params: &Params,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let plan = params.bind(self.plan(statement, params, Runs::of(statement.ast())).await?, statement)?;
-        let planned = match insert::into_files(&self.context.state(), plan).await.and_then(explain::prepare) {
+        let planned = match insert::into_files(&self.context, plan).await.and_then(explain::prepare) {
             Ok(plan) => self.unlimited().create_physical_plan(&plan).await,
             Err(error) => Err(error),
         };

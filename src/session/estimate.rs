@@ -42,7 +42,7 @@ impl Session {
     }
 
     async fn estimate(&self, plan: LogicalPlan) -> Result<RecordBatch, Failure> {
-        let plan = explain::explained(Arc::new(insert::into_files(&self.context.state(), plan).await?))?;
+        let plan = explain::explained(Arc::new(insert::into_files(&self.context, plan).await?))?;
         self.check(&plan).await?;
         let state = self.unlimited();
         let physical = engine::planned(state.create_physical_plan(&plan).await?);

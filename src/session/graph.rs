@@ -30,7 +30,7 @@ impl Session {
     }
 
     async fn lowered(&self, plan: LogicalPlan) -> Result<TaskGraph, Failure> {
-        let plan = explain::explained(Arc::new(insert::into_files(&self.context.state(), plan).await?))?;
+        let plan = explain::explained(Arc::new(insert::into_files(&self.context, plan).await?))?;
         self.check(&plan).await?;
         let physical = self.unlimited().create_physical_plan(&plan).await?;
         Ok(lower(engine::planned(physical))?)

@@ -17,6 +17,7 @@ use datafusion::logical_expr::{
     ColumnarValue, DmlStatement, Expr, LogicalPlan, LogicalPlanBuilder, ReturnFieldArgs, ScalarFunctionArgs,
     ScalarUDF, ScalarUDFImpl, Signature, Volatility, WriteOp,
 };
+use datafusion::prelude::SessionContext;
 
 use crate::source::file;
 
@@ -24,18 +25,18 @@ use crate::source::file;
 ///
 /// # Errors
 /// Tables that no file can be added to, with the reason; forms of INSERT that change rows.
-pub(super) async fn into_files(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan> {
+pub(super) async fn into_files(context: &SessionContext, plan: LogicalPlan) -> Result<LogicalPlan> {
     match plan {
         LogicalPlan::Dml(dml) if matches!(dml.op, WriteOp::Insert(_)) => {
             let table = source_as_provider(&dml.target)?;
             match table.is::<MemTable>() {
                 true => Ok(LogicalPlan::Dml(dml)),
-                false => copy(state, &dml, table.as_ref()).await,
+                false => copy(&context.state(), &dml, table.as_ref()).await,
             }
         }
         LogicalPlan::Explain(mut explain) => {
             let inner = Arc::unwrap_or_clone(explain.plan);
-            explain.plan = Arc::new(Box::pin(into_files(state, inner)).await?);
+            explain.plan = Arc::new(Box::pin(into_files(context, inner)).await?);
             Ok(LogicalPlan::Explain(explain))
         }
         other => Ok(other),
