@@ -36,14 +36,26 @@ pub(super) struct Line {
     pub(super) lost_begins: AtomicU64,
     /// Whether the server is known not to give bytes by their number from an object's end.
     pub(super) counts_from_start: AtomicBool,
+    /// Whether the same part of an upload has another tag each time that it is sent: it is encrypted with a key of its
+    /// own. An upload that is ended by one tag, where the store has a part of another, is refused.
+    pub(super) parts_differ: AtomicBool,
 }
 
 impl Line {
     pub(super) fn new(counts: Arc<Counts>, patience: Patience, temp_dir: PathBuf) -> Arc<Self> {
         let slots = Semaphore::new(AT_ONCE_MAX);
         let (usual, allowance) = (Usual::default(), Allowance::default());
-        let (lost_begins, counts_from_start) = (AtomicU64::new(0), AtomicBool::new(false));
-        Arc::new(Self { counts, usual, patience, allowance, temp_dir, slots, lost_begins, counts_from_start })
+        Arc::new(Self {
+            counts,
+            usual,
+            patience,
+            allowance,
+            temp_dir,
+            slots,
+            lost_begins: AtomicU64::new(0),
+            counts_from_start: AtomicBool::new(false),
+            parts_differ: AtomicBool::new(false),
+        })
     }
 
     /// A good answer began after this time.

@@ -200,10 +200,13 @@ impl Patiently {
     /// How long nothing is to be heard of a request before the same is asked for beside it; `None` if it is not to be:
     /// what changes something may arrive late, and undo what was done since.
     fn patience_before_second(&self, request: &HttpRequest, purpose: Request, done: u32) -> Option<Duration> {
-        let Line { usual, patience, .. } = &*self.line;
+        let Line { usual, patience, parts_differ, .. } = &*self.line;
         match purpose {
             Request::Get | Request::Head | Request::List => Some(usual.second(patience, purpose, done)),
-            Request::Put if is_part(request) => usual.second_part(patience, length(request), done),
+            // How long parts take is known by one that was answered, and so is whether they differ.
+            Request::Put if is_part(request) && !parts_differ.load(Ordering::Relaxed) => {
+                usual.second_part(patience, length(request), done)
+            }
             Request::Put | Request::Other => None,
         }
     }
@@ -245,6 +248,9 @@ impl Patiently {
                 self.line.answered(purpose, begun.elapsed());
                 if let Some(bytes) = part {
                     self.line.usual.sent(bytes, begun.elapsed());
+                    if has_own_key(&response) {
+                        self.line.parts_differ.store(true, Ordering::Relaxed);
+                    }
                 }
                 // The first answer tells what is usual, and its body is part of it.
                 let wait = self.line.usual.wait(&self.line.patience, attempt);
@@ -296,6 +302,14 @@ fn is_part(request: &HttpRequest) -> bool {
 
 fn length(request: &HttpRequest) -> u64 {
     request.body().content_length() as u64
+}
+
+/// Whether what was sent is encrypted with a key of its own: by a key service, or by one of the sender's. Its tag is
+/// not one of its bytes then.
+fn has_own_key(response: &HttpResponse) -> bool {
+    let service = response.headers().get("x-amz-server-side-encryption");
+    service.is_some_and(|value| value.as_bytes().starts_with(b"aws:kms"))
+        || response.headers().contains_key("x-amz-server-side-encryption-customer-algorithm")
 }
 
 /// Whether each answer to the request stands for another upload.

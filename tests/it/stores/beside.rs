@@ -139,10 +139,8 @@ fn a_store_that_never_answers_is_not_overrun() {
     assert!((READS * attempts..=READS * attempts + 32).contains(&asked), "{asked}");
 }
 
-#[test]
-fn a_part_of_an_upload_that_is_not_answered_is_sent_beside_when_it_is_known_how_long_parts_take() {
-    let is = |asked: &Asked, number: &str| asked.query("partNumber").as_deref() == Some(number);
-    let lost = Mutex::new(false);
+/// What two parts of an upload are sent to: gives the requests for the second.
+fn second_parts(part: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Vec<Asked> {
     let server = Server::start(move |asked, _| match asked.method.as_str() {
         "POST" if asked.query("uploads").is_some() => Reply::new(
             200,
@@ -152,10 +150,7 @@ fn a_part_of_an_upload_that_is_not_answered_is_sent_beside_when_it_is_known_how_
             200,
             "<CompleteMultipartUploadResult><ETag>&quot;x-2&quot;</ETag></CompleteMultipartUploadResult>",
         ),
-        "PUT" if is(asked, "2") && !std::mem::replace(&mut *lost.lock().unwrap(), true) => {
-            Reply::new(200, "").sent(How::Silent)
-        }
-        "PUT" => Reply::new(200, "").with("etag", "\"part\""),
+        "PUT" => part(asked),
         other => panic!("{other}"),
     });
     let stores = eager(&server);
@@ -166,6 +161,48 @@ fn a_part_of_an_upload_that_is_not_answered_is_sent_beside_when_it_is_known_how_
         upload.put_part(PutPayload::from_static(b"two")).await.unwrap();
         upload.complete().await.unwrap();
     });
-    let sent: Vec<_> = server.asked().into_iter().filter(|asked| is(asked, "2")).collect();
-    assert!(sent.len() >= 2 && sent.iter().all(|asked| asked.body == b"two"), "{:?}", server.log());
+    server.asked().into_iter().filter(is_second).collect()
+}
+
+fn is_second(asked: &Asked) -> bool {
+    asked.query("partNumber").as_deref() == Some("2")
+}
+
+#[test]
+fn a_part_of_an_upload_that_is_not_answered_is_sent_beside_when_it_is_known_how_long_parts_take() {
+    let lost = Mutex::new(false);
+    let sent = second_parts(move |asked| {
+        match is_second(asked) && !std::mem::replace(&mut *lost.lock().unwrap(), true) {
+            true => Reply::new(200, "").sent(How::Silent),
+            false => Reply::new(200, "").with("etag", "\"part\""),
+        }
+    });
+    assert!(sent.len() >= 2 && sent.iter().all(|asked| asked.body == b"two"), "{}", sent.len());
+}
+
+/// Each time it is sent it has another tag, and the store keeps the last one.
+#[test]
+fn a_part_that_is_encrypted_with_a_key_of_its_own_is_sent_once() {
+    let service = ("x-amz-server-side-encryption", "aws:kms");
+    let own = ("x-amz-server-side-encryption-customer-algorithm", "AES256");
+    for (name, value) in [service, own] {
+        let sent = second_parts(move |asked| {
+            let reply = Reply::new(200, "done").with("etag", "\"part\"").with(name, value);
+            match is_second(asked) {
+                true => reply.sent(How::Pause(0, Duration::from_millis(500))),
+                false => reply,
+            }
+        });
+        assert_eq!(sent.len(), 1, "{name}");
+    }
+    // What is encrypted with the store's own key has the tag of its bytes.
+    let sent = second_parts(|asked| {
+        let reply = Reply::new(200, "done").with("etag", "\"part\"");
+        let reply = reply.with("x-amz-server-side-encryption", "AES256");
+        match is_second(asked) {
+            true => reply.sent(How::Pause(0, Duration::from_millis(500))),
+            false => reply,
+        }
+    });
+    assert!(sent.len() > 1);
 }
