@@ -52,6 +52,7 @@ fn before<T>(done: &[(usize, T)], place: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use std::cell::{Cell, RefCell};
+    use std::time::Duration;
 
     use futures::FutureExt;
     use futures::channel::oneshot;
@@ -60,7 +61,9 @@ mod tests {
     use super::*;
 
     fn block<T>(work: impl Future<Output = T>) -> T {
-        futures::executor::block_on(work)
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        // The deadline only ends what hangs.
+        runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), work).await.unwrap() })
     }
 
     #[test]
