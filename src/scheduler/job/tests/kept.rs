@@ -4,10 +4,13 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{MemoryPool, UnboundedMemoryPool};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::physical_plan::expressions::Column;
 use datafusion::physical_plan::joins::CrossJoinExec;
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 
+use super::spilled::Tight;
 use super::*;
 use crate::scheduler::sketch::kept;
 
