@@ -98,8 +98,6 @@ struct Case {
     writes: bool,
     /// Words of the error that it may end with.
     words: Option<&'static str>,
-    /// A write that is over in no time is told, and not judged: see below.
-    is_judged: bool,
 }
 
 /// Where rows come from and go to.
@@ -114,8 +112,6 @@ struct Place {
 /// CSV is written as rows come, in small parts; a block has 8 MiB.
 const SMALL_PARTS: &str = "SET datafusion.execution.objectstore_writer_buffer_size = 500000";
 
-/// The client asks the NameNode whether a file is whole, and where the DataNodes have not told yet which copies are left,
-/// again after half a second, always.
 const CASES: [Case; 4] = [
     Case {
         name: "read, 231 MB",
@@ -126,7 +122,6 @@ const CASES: [Case; 4] = [
         },
         writes: false,
         words: None,
-        is_judged: true,
     },
     Case {
         name: "write, less than a block",
@@ -137,7 +132,6 @@ const CASES: [Case; 4] = [
         writes: true,
         // It goes on with the other DataNode, unless it has not begun.
         words: Some("DataNode"),
-        is_judged: true,
     },
     Case {
         name: "write, in no time",
@@ -147,7 +141,6 @@ const CASES: [Case; 4] = [
         },
         writes: true,
         words: Some("DataNode"),
-        is_judged: false,
     },
     // The NameNode does not know yet that the DataNode is gone, and has the next block begin there.
     Case {
@@ -158,7 +151,6 @@ const CASES: [Case; 4] = [
         },
         writes: true,
         words: Some("DataNode"),
-        is_judged: true,
     },
 ];
 
@@ -239,7 +231,5 @@ fn under(bench: &mut Bench, hdfs: &mut Hdfs, local: &Path, case: &Case) {
         case.name,
         PAIRS - errors
     );
-    if case.is_judged {
-        bench.bound(&format!("HDFS, {}", case.name), middle, RATIO_MAX);
-    }
+    bench.bound(&format!("HDFS, {}", case.name), middle, RATIO_MAX);
 }

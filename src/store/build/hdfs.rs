@@ -5,6 +5,7 @@
 //! that of `HADOOP_USER_NAME`, or whoever runs this process. With it, the ticket is in the machine's usual place
 //! (`kinit`).
 
+mod close;
 mod files;
 mod upload;
 mod wording;

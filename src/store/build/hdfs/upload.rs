@@ -13,6 +13,7 @@ use hdfs_native::{Client, HdfsError, WriteOptions};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use super::close::close;
 use super::files::absolute;
 use super::wording::Wording;
 use crate::error::{StoreAction, StoreError};
@@ -58,7 +59,9 @@ impl Upload {
         };
         let (task, stop) = io::spawn(async move {
             let mut failure: Option<StoreError> = None;
+            let mut bytes = 0;
             while let Some((payload, tell)) = incoming.recv().await {
+                bytes += payload.content_length() as u64;
                 let written = match failure {
                     // Whichever part is waited for first is to tell the trouble.
                     Some(_) => Ok(()),
@@ -72,7 +75,7 @@ impl Upload {
             }
             match failure {
                 Some(told) => Err(told.into()),
-                None => match writer.close().await {
+                None => match close(&mut writer, || trouble.length(), bytes).await {
                     Ok(()) => Ok(()),
                     Err(error) => Err(trouble.of(error).await.into()),
                 },
@@ -103,6 +106,11 @@ struct Trouble {
 }
 
 impl Trouble {
+    /// Bytes of the file that the NameNode knows of.
+    async fn length(&self) -> Result<u64, HdfsError> {
+        self.client.get_file_info(&self.temporary).await.map(|status| status.length as u64)
+    }
+
     /// The error in words. A connection that failed was to a DataNode if the NameNode still answers.
     async fn of(&self, error: HdfsError) -> StoreError {
         let of_datanode = match &error {

@@ -29,6 +29,7 @@ enum Exception {
     Exists,
     Standby,
     NotReady,
+    NoLease,
     Other,
 }
 
@@ -40,6 +41,7 @@ impl Exception {
             "FileAlreadyExistsException" => Self::Exists,
             "StandbyException" => Self::Standby,
             "SafeModeException" | "RetriableException" => Self::NotReady,
+            "LeaseExpiredException" => Self::NoLease,
             _ => Self::Other,
         }
     }
@@ -54,6 +56,11 @@ pub(super) fn is_passing(error: &HdfsError) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether a file is not open for its writer any more.
+pub(super) fn has_no_lease(error: &HdfsError) -> bool {
+    matches!(error, HdfsError::RPCError(class, _) if Exception::of(class) == Exception::NoLease)
 }
 
 impl Wording {
@@ -88,7 +95,7 @@ impl Wording {
                         )
                         .into(),
                     Exception::NotReady => told(format!("the NameNode is not ready: {said}")).into(),
-                    Exception::Other => told(said).with_source(error).into(),
+                    Exception::NoLease | Exception::Other => told(said).with_source(error).into(),
                 }
             }
             HdfsError::GSSAPIError(..) | HdfsError::SASLError(_) | HdfsError::NoSASLMechanism => {
