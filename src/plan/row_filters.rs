@@ -31,6 +31,7 @@ use datafusion::physical_expr::expressions::{Column, DynamicFilterPhysicalExpr};
 use datafusion::physical_expr::utils::{conjunction, split_conjunction};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::filter_pushdown::FilterPushdown;
+use datafusion::physical_optimizer::join_selection::JoinSelection;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::filter::{FilterExec, FilterExecBuilder};
 use datafusion::physical_plan::joins::HashJoinExec;
@@ -40,12 +41,14 @@ use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
 
 use adaptive::Adaptive;
+use computed::ComputedKeys;
 
 use super::own_filter::{How, OwnFilter};
 use super::rules::{PhysicalRule, ours};
 use crate::config::Applied;
 
 mod adaptive;
+mod computed;
 mod known;
 mod stream;
 
@@ -57,8 +60,12 @@ type Plan = Arc<dyn ExecutionPlan>;
 #[derive(Debug)]
 pub struct RowFilters;
 
-/// The stock rules, with [`RowFilters`] behind the one that takes dynamic filters to scans.
+/// The stock rules, with [`RowFilters`] behind the one that takes dynamic filters to scans, and [`ComputedKeys`] once the
+/// sides of joins are chosen.
 pub fn with_row_filters(mut rules: Vec<PhysicalRule>) -> Vec<PhysicalRule> {
+    let sides = JoinSelection::new();
+    let place = rules.iter().position(|rule| rule.name() == sides.name());
+    rules.insert(place.map_or(0, |place| place + 1), Arc::new(ComputedKeys));
     let pushdown = FilterPushdown::new_post_optimization();
     let place = rules.iter().position(|rule| rule.name() == pushdown.name());
     rules.insert(place.map_or(rules.len(), |place| place + 1), Arc::new(RowFilters));

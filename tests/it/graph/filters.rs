@@ -219,10 +219,15 @@ fn left_of(plan: &Arc<dyn ExecutionPlan>) -> Vec<(usize, usize)> {
 }
 
 /// Joins whose keys are known before the rows of `fact` are aggregated. Most of its row groups have one of the keys.
-const FAR: [&str; 2] = [
+const FAR: [&str; 4] = [
     "SELECT count(*), sum(m) FROM (SELECT k, max(v) AS m FROM fact GROUP BY k) f JOIN scattered USING (k)",
     "SELECT count(*), sum(m) FROM (SELECT k, max(v) AS m FROM fact WHERE v + k >= 0 GROUP BY k) f
      JOIN scattered USING (k)",
+    // Keys that are only known once rows are aggregated do not keep the others from them.
+    "SELECT count(*), sum(m) FROM (SELECT k, max(v) AS m FROM fact GROUP BY k) f
+     JOIN (SELECT k, v - v AS none FROM scattered) s ON f.k = s.k AND f.m = s.none",
+    "SELECT count(*), sum(k) FROM (SELECT k, v - v AS none FROM scattered) s
+     WHERE none = (SELECT max(v) FROM fact WHERE fact.k = s.k)",
 ];
 /// Joins that the rows of `fact` meet first, or behind another that they are probed with.
 const NEAR: [&str; 2] = [
