@@ -147,6 +147,8 @@ pub struct QueryOptions {
     pub broadcast_joins: Applied,
     /// Whether scans of Parquet files are cut into more pieces than there are partitions.
     pub scan_pieces: bool,
+    /// Whether scans below an aggregation read ranges of a key of it where files are clustered by one.
+    pub clustered_groups: Applied,
     /// Whether text is copied into buffers of its own between a join and the build side of the next.
     pub compact_builds: bool,
     /// Whether rows of a scan that the dynamic filter of a join rules out are left out above the scan.
@@ -168,6 +170,7 @@ impl Default for QueryOptions {
             shared_stages: Applied::On,
             broadcast_joins: Applied::On,
             scan_pieces: true,
+            clustered_groups: Applied::On,
             compact_builds: true,
             row_filters: Applied::On,
             progress: ProgressChoice::Auto,
@@ -203,6 +206,7 @@ impl ExtensionOptions for QueryOptions {
             "optimizer.shared_stages" => self.shared_stages = value.parse()?,
             "optimizer.broadcast_joins" => self.broadcast_joins = value.parse()?,
             "optimizer.scan_pieces" => self.scan_pieces = parsed(key, value)?,
+            "optimizer.clustered_groups" => self.clustered_groups = value.parse()?,
             "optimizer.compact_builds" => self.compact_builds = parsed(key, value)?,
             "optimizer.row_filters" => self.row_filters = value.parse()?,
             "progress" => self.progress = value.parse()?,
@@ -249,6 +253,13 @@ impl ExtensionOptions for QueryOptions {
                 self.scan_pieces.to_string(),
                 "whether scans of Parquet files are cut into more pieces than there are partitions, which take them from \
                  one queue",
+            ),
+            entry(
+                "optimizer.clustered_groups",
+                self.clustered_groups.to_string(),
+                "whether the partitions of a scan read ranges of a column that rows are grouped by, where the footers of \
+                 Parquet files prove that there are some, instead of groups being shuffled: true (where it costs less), \
+                 false, or always (for tests)",
             ),
             entry(
                 "optimizer.compact_builds",

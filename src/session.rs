@@ -55,6 +55,7 @@ use crate::memory::Resources;
 use crate::plan::broadcast::with_broadcast_joins;
 use crate::plan::builds::with_compact_builds;
 use crate::plan::checked::{CheckedArithmetic, GuardedFilters, with_checked_rules, with_guarded_logic};
+use crate::plan::clustered::with_clustered_groups;
 use crate::plan::correlated::ExactSubqueries;
 use crate::plan::first_rows::with_first_rows;
 use crate::plan::grouping_sets::UnknownKeys;
@@ -393,7 +394,8 @@ impl Session {
 /// The stock rules for physical plans, with ours among them.
 fn physical_rules(footers: Arc<FileMetadataCache>) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let rules = with_exact_pushdown(with_exact_statistics(PhysicalOptimizer::new().rules));
-    let rules = with_compact_builds(with_scan_pieces(with_broadcast_joins(rules), footers));
+    let rules = with_clustered_groups(with_broadcast_joins(rules), Arc::clone(&footers));
+    let rules = with_compact_builds(with_scan_pieces(rules, footers));
     let rules = with_sorted_merges(with_row_filters(rules));
     let rules = with_guarded_logic(with_lasting_order(with_order_of_limits(with_kept_columns(rules))));
     let mut rules = with_first_rows(rules);

@@ -3,8 +3,10 @@
 pub mod broadcast;
 pub mod builds;
 pub mod checked;
+pub mod clustered;
 pub mod correlated;
 pub mod first_rows;
+mod footers;
 pub mod grouping_sets;
 pub mod having;
 pub mod limits;

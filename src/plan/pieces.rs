@@ -16,24 +16,20 @@ use std::sync::Arc;
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
 use datafusion::datasource::listing::{FileRange, PartitionedFile};
-use datafusion::datasource::physical_plan::parquet::metadata::CachedParquetMetaData;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::cache::cache_manager::FileMetadataCache;
-use datafusion::execution::object_store::ObjectStoreUrl;
-use datafusion::parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
 
+use super::footers::{Footers, can_be_cut, start};
 use super::rules::{PhysicalRule, before_last, ours};
 
 /// Pieces for each partition, if all were as large as the first. What a piece costs beyond its rows is 0.1 to 0.2 ms.
 const PIECES: usize = 8;
 /// The last pieces are no smaller than this part of the first.
 const LEAST_PART: i64 = 4;
-/// What sources of Parquet files call themselves.
-const PARQUET: &str = "parquet";
 
 /// Cuts the shares of scans at row groups, as the footers tell them that the session has read to plan the query. Files
 /// without a footer there stay as they are, as do files of the network, whose row groups cost requests.
@@ -42,11 +38,9 @@ pub struct ScanPieces {
     footers: Footers,
 }
 
-struct Footers(Arc<FileMetadataCache>);
-
 /// The stock rules, with [`ScanPieces`] before what wants plans as they stay: operators know each other by then.
 pub fn with_scan_pieces(rules: Vec<PhysicalRule>, footers: Arc<FileMetadataCache>) -> Vec<PhysicalRule> {
-    before_last(rules, Arc::new(ScanPieces { footers: Footers(footers) }))
+    before_last(rules, Arc::new(ScanPieces { footers: Footers::new(footers) }))
 }
 
 impl PhysicalOptimizerRule for ScanPieces {
@@ -90,9 +84,7 @@ impl ScanPieces {
     fn in_pieces(&self, scan: &DataSourceExec) -> Option<Arc<dyn ExecutionPlan>> {
         let config = scan.data_source().downcast_ref::<FileScanConfig>()?;
         // Partitions that promise an order or which rows they have do not take from each other.
-        let is_shared = !config.preserve_order && config.output_partitioning.is_none();
-        let is_local = config.object_store_url == ObjectStoreUrl::local_filesystem();
-        if !is_shared || !is_local || config.file_source().file_type() != PARQUET {
+        if config.preserve_order || !can_be_cut(config) {
             return None;
         }
         let files = || config.file_groups.iter().flat_map(FileGroup::iter);
@@ -129,24 +121,6 @@ impl ScanPieces {
     }
 }
 
-impl Footers {
-    /// The footer of a file as it is now, if the session has read it.
-    fn of(&self, file: &PartitionedFile) -> Option<Arc<ParquetMetaData>> {
-        let known = self.0.get(&file.object_meta.location)?;
-        if !known.is_valid_for(&file.object_meta) {
-            return None;
-        }
-        let footer = known.file_metadata.as_any().downcast_ref::<CachedParquetMetaData>()?;
-        Some(Arc::clone(footer.parquet_metadata()))
-    }
-}
-
-impl std::fmt::Debug for Footers {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Footers")
-    }
-}
-
 /// How large the next piece of a scan is: an equal part of the whole, and less when little is left to share.
 struct Sizes {
     largest: i64,
@@ -169,12 +143,6 @@ impl Sizes {
     fn take(&mut self, piece: &FileRange) {
         self.left -= piece.end - piece.start;
     }
-}
-
-/// Where a row group begins, as the scan sees it.
-fn start(group: &RowGroupMetaData) -> Option<i64> {
-    let first = group.columns().first()?;
-    Some(first.dictionary_page_offset().unwrap_or_else(|| first.data_page_offset()))
 }
 
 /// A range in pieces that follow each other: a new one begins where a row group does, once the last has its bytes.

@@ -60,8 +60,8 @@ type Plan = Arc<dyn ExecutionPlan>;
 #[derive(Debug)]
 pub struct RowFilters;
 
-/// The stock rules, with [`RowFilters`] behind the one that takes dynamic filters to scans, and the rule that asks computed keys
-/// later once the sides of joins are chosen.
+/// The stock rules, with [`RowFilters`] behind the one that takes dynamic filters to scans, and the rule that asks
+/// computed keys later once the sides of joins are chosen.
 pub fn with_row_filters(mut rules: Vec<PhysicalRule>) -> Vec<PhysicalRule> {
     let sides = JoinSelection::new();
     let place = rules.iter().position(|rule| rule.name() == sides.name());

@@ -82,6 +82,8 @@ pub(crate) struct Way {
     pub(crate) broadcast: Applied,
     /// Where rows without a partner are left out above their scan.
     pub(crate) row_filters: Applied,
+    /// Which scans read ranges of a column that is grouped by.
+    pub(crate) clustered: Applied,
 }
 
 impl Way {
@@ -91,7 +93,8 @@ impl Way {
 
     pub(crate) fn local(partitions: usize) -> Self {
         let (shared, broadcast, row_filters) = (Applied::On, Applied::On, Applied::On);
-        Self { engine: EngineKind::Local, partitions, seed: 0, shared, broadcast, row_filters }
+        let clustered = Applied::On;
+        Self { engine: EngineKind::Local, partitions, seed: 0, shared, broadcast, row_filters, clustered }
     }
 
     /// Partitions enough for the seed to have something to choose from.
@@ -111,6 +114,10 @@ impl Way {
         Self { row_filters, ..self }
     }
 
+    pub(crate) fn clustering(self, clustered: Applied) -> Self {
+        Self { clustered, ..self }
+    }
+
     /// A session that runs its queries in this way.
     pub(crate) async fn session(self) -> query::Result<Session> {
         self.session_with(SessionOptions::default()).await
@@ -118,13 +125,14 @@ impl Way {
 
     /// A session with other options than these.
     pub(crate) async fn session_with(self, options: SessionOptions) -> query::Result<Session> {
-        let Self { engine, partitions, seed, shared, broadcast, row_filters } = self;
+        let Self { engine, partitions, seed, shared, broadcast, row_filters, clustered } = self;
         let options = SessionOptions { engine: Some(engine), threads: Some(THREADS), ..options };
         let session = Session::with_options(&options)?;
         let settings = format!(
             "SET datafusion.execution.target_partitions = {partitions}; SET query.seed = {seed};
              SET query.optimizer.shared_stages = {shared}; SET query.optimizer.broadcast_joins = {broadcast};
-             SET query.optimizer.row_filters = {row_filters}"
+             SET query.optimizer.row_filters = {row_filters};
+             SET query.optimizer.clustered_groups = {clustered}"
         );
         run(&session, &settings).await?;
         if broadcast != Applied::On {
@@ -137,9 +145,9 @@ impl Way {
 
 impl fmt::Display for Way {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { engine, partitions, seed, shared, broadcast, row_filters } = self;
+        let Self { engine, partitions, seed, shared, broadcast, row_filters, clustered } = self;
         write!(f, "{engine} in {partitions} partitions, sharing {shared}, broadcasting {broadcast}")?;
-        write!(f, ", filtering rows {row_filters}")?;
+        write!(f, ", filtering rows {row_filters}, clustered groups {clustered}")?;
         match engine {
             EngineKind::Inline => write!(f, ", seed {seed}"),
             EngineKind::Local | EngineKind::Stock => Ok(()),

@@ -44,7 +44,7 @@ fn corpora(room: &Path) -> Vec<(PathBuf, Vec<PathBuf>)> {
         paths.sort();
         paths
     };
-    tpch::generate(room, 0.01);
+    tpch::generate_in_groups(room, 0.01, 5_000);
     let mut corpora = vec![(room.to_path_buf(), queries("queries/tpch/q*.sql"))];
     assert_eq!(corpora[0].1.len(), 22);
     if let Ok(folder) = std::env::var("QUERY_SOAK_TPCDS") {
@@ -76,6 +76,10 @@ fn queries_give_the_same_rows_whatever_rules_apply_and_in_little_memory() {
         (Way::local(2).filtering(Applied::Off), plenty()),
         (Way::local(2).filtering(Applied::Always), plenty()),
         (Way::local(3).broadcasting(Applied::Off).filtering(Applied::Always), plenty()),
+        (Way::local(2).clustering(Applied::Off), plenty()),
+        (Way::local(2).clustering(Applied::Always), plenty()),
+        (Way::local(4).clustering(Applied::Always).filtering(Applied::Always), plenty()),
+        (Way::local(2).clustering(Applied::Always), tiny()),
     ];
     let mut wrong = Vec::new();
     for (folder, queries) in corpora(room.path()) {

@@ -3,6 +3,7 @@
 mod agree;
 mod arrays;
 mod builds;
+mod clustered;
 mod filters;
 mod hang;
 mod limit;
