@@ -10,7 +10,7 @@ use datafusion::sql::parser::Statement as Ast;
 use super::clock::{self, Runs};
 use super::{Session, describe, narrow, reference};
 use crate::error::{Result, StatementError};
-use crate::frontend::sql::{Params, Statement};
+use crate::frontend::sql::{BareNames, Params, Statement};
 use crate::source::file::has_virtual_filename;
 use crate::source::{Lookup, Narrowed, Tables};
 
@@ -93,12 +93,15 @@ impl Session {
             _ if statement.names_filename() => Lookup::NamedFiles,
             _ => Lookup::Files,
         };
+        let names = BareNames::of(&ast);
         let plan = async {
             if lookup == Lookup::NamedFiles {
                 let named = self.virtually_named(statement).await;
                 Statement::hide_filename(&mut ast, &named);
             }
-            state.statement_to_plan(ast).await
+            let plan = state.statement_to_plan(ast).await?;
+            names.check(&plan)?;
+            Ok(plan)
         };
         lookup.during(Narrowed::during(tables, plan)).await
     }

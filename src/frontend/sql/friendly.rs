@@ -9,7 +9,7 @@
 //! | `OVER w` | the window's definition |
 //! | `SHOW TABLES` | a query of the tables but those of `information_schema` |
 //! | `SUMMARIZE t` | a derived table that the planner knows (`summarize`) |
-//! | `a JOIN b USING (x) WHERE x = 1` | `… WHERE a.x = 1` (`using`) |
+//! | `a JOIN b USING (x) WHERE x = 1` | `… WHERE a.x = 1`, in subqueries of expressions everywhere (`using`) |
 //! | `WITH t AS MATERIALIZED (…)` | a derived table that the planner knows (`materialized`) |
 //! | `* EXCLUDE (A)`, `* REPLACE (… AS A)` | with unquoted names in lower case |
 //! | `\|> DROP a`, `\|> SET a = …` | `\|> SELECT * EXCLUDE (a)`, `\|> SELECT * REPLACE (… AS a)` (`pipes`) |
@@ -78,6 +78,8 @@ fn walk(node: &mut impl VisitMut) -> Result<(), Refusal> {
 struct Rewriter {
     /// The `WINDOW` clauses in scope, innermost last.
     windows: Vec<Vec<NamedWindowDefinition>>,
+    /// How many expressions around have a query in them.
+    subqueries: usize,
 }
 
 impl VisitorMut for Rewriter {
@@ -87,6 +89,9 @@ impl VisitorMut for Rewriter {
         if let Some(with) = &mut query.with {
             let is_recursive = with.recursive;
             with.cte_tables.iter_mut().for_each(|cte| materialized::plain(cte, is_recursive));
+        }
+        if self.subqueries > 0 {
+            using::name_tables_of_order(query);
         }
         // ORDER BY stands in the query, the windows it may name in the select.
         let windows = match query.body.as_ref() {
@@ -115,7 +120,7 @@ impl VisitorMut for Rewriter {
         for from in &mut select.from {
             from.joins.iter_mut().for_each(plain_join);
         }
-        using::name_tables(select);
+        using::name_tables(select, self.subqueries > 0);
         self.windows.push(select.named_window.clone());
         ControlFlow::Continue(())
     }
@@ -133,7 +138,13 @@ impl VisitorMut for Rewriter {
         ControlFlow::Continue(())
     }
 
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Refusal> {
+        self.subqueries -= usize::from(has_query(expr));
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Refusal> {
+        self.subqueries += usize::from(has_query(expr));
         balance(expr);
         bind_distinct_from(expr);
         if let Expr::Function(function) = expr
@@ -164,6 +175,10 @@ impl Rewriter {
             NamedWindowExpr::NamedWindow(_) => None,
         }
     }
+}
+
+fn has_query(expr: &Expr) -> bool {
+    matches!(expr, Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. })
 }
 
 /// Makes `(a IS DISTINCT FROM b) AND c` of `a IS DISTINCT FROM (b AND c)`, unless the parentheses were written:

@@ -1,29 +1,57 @@
-//! Columns of `USING` in a WHERE, which the planner takes for ambiguous.
+//! Columns of `USING` in a WHERE, which the planner takes for ambiguous, and in subqueries of expressions, where it then
+//! takes them for columns of the query around.
 
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    Expr, Ident, JoinConstraint, JoinOperator, Query, Select, TableFactor, VisitMut, VisitorMut,
+    Expr, Ident, JoinConstraint, JoinOperator, Query, Select, SelectItem, SetExpr, TableFactor, VisitMut,
+    VisitorMut,
 };
 
 use super::friendly::normal;
 
-/// Names the table that a column of `USING` in the WHERE is of: the first one, as the SELECT list has it.
+/// Names the table that a column of `USING` is of: the first one, as the SELECT list has it. In the WHERE, and wherever
+/// the SELECT may name it if it `is_within` an expression.
 ///
 /// Only where that is the same column in all rows: all joins of the FROM are inner or left ones over this
 /// column. Others stay as they are.
-pub(super) fn name_tables(select: &mut Select) {
-    let (Some(selection), [from]) = (&mut select.selection, select.from.as_slice()) else { return };
-    let Some(table) = name_of(&from.relation) else { return };
-    let Some((first, others)) = from.joins.split_first() else { return };
+pub(super) fn name_tables(select: &mut Select, is_within: bool) {
+    let Some((table, columns)) = first_table(select) else { return };
+    let mut names = Names { table, columns: &columns, depth: 0 };
+    let _ = select.selection.visit(&mut names);
+    if is_within {
+        let _ = select.projection.visit(&mut names);
+        let _ = select.group_by.visit(&mut names);
+        let _ = select.having.visit(&mut names);
+        let _ = select.qualify.visit(&mut names);
+    }
+}
+
+/// The same for the ORDER BY of a query within an expression. A name that the SELECT list gives is that one.
+pub(super) fn name_tables_of_order(query: &mut Query) {
+    let SetExpr::Select(select) = query.body.as_ref() else { return };
+    let Some((table, mut columns)) = first_table(select) else { return };
+    columns.retain(|column| {
+        let is_same = |item: &SelectItem| match item {
+            SelectItem::ExprWithAlias { alias, .. } => normal(alias) == normal(column),
+            _ => false,
+        };
+        !select.projection.iter().any(is_same)
+    });
+    let _ = query.order_by.visit(&mut Names { table, columns: &columns, depth: 0 });
+}
+
+/// The first table of a FROM, and its columns that all joins are over.
+fn first_table(select: &Select) -> Option<(Vec<Ident>, Vec<Ident>)> {
+    let [from] = select.from.as_slice() else { return None };
+    let table = name_of(&from.relation)?;
+    let (first, others) = from.joins.split_first()?;
     let mut columns = using(&first.join_operator);
     for join in others {
         let here = using(&join.join_operator);
         columns.retain(|column| here.contains(column));
     }
-    if !columns.is_empty() {
-        let _ = selection.visit(&mut Names { table, columns: &columns, depth: 0 });
-    }
+    (!columns.is_empty()).then_some((table, columns))
 }
 
 /// The columns of a join that are those of its left side.
