@@ -186,9 +186,10 @@ impl ClusteredGroups {
         asked.extend(pruned.collect::<Option<Vec<_>>>()?);
         asked.sort_unstable();
         asked.dedup();
-        let files = whole_files(&config.file_groups)?;
+        let files: Vec<&PartitionedFile> = config.file_groups.iter().flat_map(FileGroup::iter).collect();
         let bytes: u64 = files.iter().map(|file| file.object_meta.size).sum();
-        if bytes < wanted.bytes_min && !wanted.is_always {
+        // Files are shared out by bytes only later.
+        if files.iter().any(|file| file.range.is_some()) || (bytes < wanted.bytes_min && !wanted.is_always) {
             return None;
         }
         let mut found = Vec::new();
@@ -315,28 +316,6 @@ fn places(at: Vec<usize>, projection: Option<&[usize]>) -> Option<Vec<usize>> {
     at.into_iter().map(|at| place(at, projection)).collect()
 }
 
-/// The files of a scan; `None` if it does not read all of each.
-fn whole_files(groups: &[FileGroup]) -> Option<Vec<PartitionedFile>> {
-    let mut files: Vec<PartitionedFile> = Vec::new();
-    let (parts, whole): (Vec<_>, Vec<_>) =
-        groups.iter().flat_map(FileGroup::iter).partition(|file| file.range.is_some());
-    files.extend(whole.into_iter().cloned());
-    let mut parts: Vec<_> = parts.into_iter().filter_map(|file| Some((file, file.range.clone()?))).collect();
-    parts.sort_by(|(a, a_range), (b, b_range)| {
-        (&a.object_meta.location, a_range.start).cmp(&(&b.object_meta.location, b_range.start))
-    });
-    for file in parts.chunk_by(|(a, _), (b, _)| a.object_meta.location == b.object_meta.location) {
-        let (first, from) = file.first()?;
-        let (last, to) = file.last()?;
-        let is_tiled = file.windows(2).all(|two| matches!(two, [(_, a), (_, b)] if a.end == b.start));
-        if !is_tiled || from.start > 0 || u64::try_from(to.end).ok()? < last.object_meta.size {
-            return None;
-        }
-        files.push(PartitionedFile { range: None, ..(*first).clone() });
-    }
-    Some(files)
-}
-
 /// The value that a range begins with.
 fn split(share: &[RowGroup], kind: &DataType) -> Option<SplitPoint> {
     let least = share.iter().map(|group| group.least).min()?;
@@ -345,7 +324,7 @@ fn split(share: &[RowGroup], kind: &DataType) -> Option<SplitPoint> {
 
 /// The row groups of a range as pieces of files, those next to each other as one. They keep the order that the scan had
 /// them in, which it may have promised.
-fn pieces(share: &[RowGroup], files: &[PartitionedFile]) -> Vec<PartitionedFile> {
+fn pieces(share: &[RowGroup], files: &[&PartitionedFile]) -> Vec<PartitionedFile> {
     let mut share: Vec<&RowGroup> = share.iter().collect();
     share.sort_unstable_by_key(|group| (group.file, group.begin));
     let runs = share.chunk_by(|one, next| one.file == next.file && one.end == next.begin);
@@ -353,7 +332,7 @@ fn pieces(share: &[RowGroup], files: &[PartitionedFile]) -> Vec<PartitionedFile>
         let (first, last) = (run.first()?, run.last()?);
         let file = files.get(first.file)?;
         let range = FileRange { start: first.begin, end: last.end };
-        Some(PartitionedFile { range: Some(range), ..file.clone() })
+        Some(PartitionedFile { range: Some(range), ..(*file).clone() })
     })
     .collect()
 }

@@ -6,22 +6,30 @@
 //! table, so the names that were not are taken from the text.
 //! *Invariant:* a column of a query around is one that no table of the subquery has, or has its table's name.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, Diagnostic, SchemaError, Span};
+use datafusion::common::{Column, Diagnostic, SchemaError, Span, TableReference};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison};
 use datafusion::logical_expr::{Expr, LogicalPlan, Subquery};
 use datafusion::sql::parser::{CopyToSource, Statement as Ast};
-use sqlparser::ast::{Expr as SqlExpr, Select, TableFactor, Visit, Visitor};
+use sqlparser::ast::{Expr as SqlExpr, Select, TableFactor, TableWithJoins, Visit, Visitor};
 
 use super::friendly::normal;
 
-/// The names without a table in the subqueries of a statement that read several tables, and where each stands.
+/// The names without a table in the subqueries of a statement that read several tables.
 #[derive(Debug, Default)]
-pub struct BareNames(HashMap<String, Option<Span>>);
+pub struct BareNames(HashMap<String, Vec<Bare>>);
+
+/// A name without a table.
+#[derive(Debug)]
+struct Bare {
+    /// The tables of the subquery that it stands in; `None` if some of them cannot be told by their names.
+    tables: Option<HashSet<String>>,
+    span: Option<Span>,
+}
 
 impl BareNames {
     /// Those of a statement.
@@ -78,22 +86,30 @@ impl BareNames {
 
     /// Looks for a column as SQL does: in the query that it stands in first.
     fn look_up(&self, column: &Column, node: &LogicalPlan, around: &[&LogicalPlan]) -> Result<()> {
-        let Some(span) = self.0.get(&column.name) else { return Ok(()) };
+        let Some(bare) = self.0.get(&column.name) else { return Ok(()) };
         let nodes = [node].into_iter().chain(around.iter().rev().copied());
-        match nodes.map(|node| tables(node, &column.name)).find(|count| *count > 0) {
-            Some(2..) => Err(ambiguous(&column.name, *span)),
-            Some(_) | None => Ok(()),
+        let mut found = nodes.map(|node| tables(node, &column.name)).filter(|tables| !tables.is_empty());
+        let Some(found) = found.next().filter(|tables| tables.len() > 1) else { return Ok(()) };
+        // Another subquery may have a column of this name without its table.
+        let is_of = |bare: &&Bare| match &bare.tables {
+            Some(tables) => found.iter().flatten().all(|table| tables.contains(*table)),
+            None => true,
+        };
+        match bare.iter().find(is_of) {
+            Some(bare) => Err(ambiguous(&column.name, bare.span)),
+            None => Ok(()),
         }
     }
 }
 
-/// How many tables of the FROM that a node belongs to have a column of this name.
-fn tables(node: &LogicalPlan, name: &str) -> usize {
+/// The tables of the FROM that a node belongs to that have a column of this name; `None` for one without a name.
+fn tables<'a>(node: &'a LogicalPlan, name: &str) -> Vec<Option<&'a str>> {
     let inputs = node.inputs();
     if inputs.is_empty() || matches!(node, LogicalPlan::SubqueryAlias(_)) {
-        return node.schema().fields().iter().filter(|field| field.name() == name).count();
+        let columns = node.schema().iter().filter(|(_, field)| field.name() == name);
+        return columns.map(|(table, _)| table.map(TableReference::table)).collect();
     }
-    inputs.into_iter().map(|input| tables(input, name)).sum()
+    inputs.into_iter().flat_map(|input| tables(input, name)).collect()
 }
 
 fn ambiguous(name: &str, span: Option<Span>) -> DataFusionError {
@@ -106,19 +122,38 @@ fn ambiguous(name: &str, span: Option<Span>) -> DataFusionError {
 #[derive(Default)]
 struct Finder {
     names: BareNames,
-    /// Whether each SELECT around reads several tables, outermost first.
-    selects: Vec<bool>,
+    /// The SELECTs around, outermost first: `None` for those that read one table, or none.
+    selects: Vec<Option<Option<HashSet<String>>>>,
+}
+
+/// What a table is called; `None` if that is not to be seen.
+fn called(factor: &TableFactor) -> Option<String> {
+    match factor {
+        TableFactor::Table { alias: Some(alias), .. } | TableFactor::Derived { alias: Some(alias), .. } => {
+            Some(normal(&alias.name))
+        }
+        TableFactor::Table { name, alias: None, args: None, .. } => match name.0.last()?.as_ident()? {
+            name if name.quote_style.is_none() => Some(normal(name)),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 impl Visitor for Finder {
     type Break = ();
 
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
-        let tables = select.from.iter().map(|from| {
-            let is_nested = matches!(from.relation, TableFactor::NestedJoin { .. });
-            1 + usize::from(is_nested) + from.joins.len()
-        });
-        self.selects.push(tables.sum::<usize>() > 1);
+        let joined =
+            |from: &TableWithJoins| from.joins.iter().map(|join| called(&join.relation)).collect::<Vec<_>>();
+        let tables: Vec<_> = select
+            .from
+            .iter()
+            .flat_map(|from| [vec![called(&from.relation)], joined(from)].concat())
+            .collect();
+        let is_nested = |from: &TableWithJoins| matches!(from.relation, TableFactor::NestedJoin { .. });
+        let reads_several = tables.len() > 1 || select.from.iter().any(is_nested);
+        self.selects.push(reads_several.then(|| tables.into_iter().collect()));
         ControlFlow::Continue(())
     }
 
@@ -128,11 +163,12 @@ impl Visitor for Finder {
     }
 
     fn pre_visit_expr(&mut self, expr: &SqlExpr) -> ControlFlow<()> {
-        if let SqlExpr::Identifier(name) = expr
-            && self.selects.iter().skip(1).any(|reads_several| *reads_several)
-        {
-            let span = Span::try_from_sqlparser_span(name.span);
-            self.names.0.entry(normal(name)).or_insert(span);
+        if let SqlExpr::Identifier(name) = expr {
+            for tables in self.selects.iter().skip(1).flatten() {
+                let span = Span::try_from_sqlparser_span(name.span);
+                let bare = Bare { tables: tables.clone(), span };
+                self.names.0.entry(normal(name)).or_default().push(bare);
+            }
         }
         ControlFlow::Continue(())
     }
