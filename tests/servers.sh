@@ -66,7 +66,8 @@ case "${1:-}" in
   hdfs)
     is_whole "$classes" || { echo "no HDFS: run \`make test\` once, which installs it" >&2; exit 1; }
     # It runs for seconds: compiling well would take longer than it saves.
-    exec java -Xmx256m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -cp "$classes:$jars/*" Hdfs "$2" "$3"
+    exec java -Xmx256m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Djava.io.tmpdir="$2" -cp "$classes:$jars/*" \
+      Hdfs "$2" "$3"
     ;;
   *)
     echo "usage: tests/servers.sh --install | s3 | hdfs FOLDER DATANODES" >&2

@@ -28,7 +28,7 @@ import org.apache.hadoop.hdfs.protocol.ExtendedBlock;
  *
  * <ul>
  *   <li>{@code stop N}: the DataNode goes away with all its connections
- *   <li>{@code start}: the DataNodes that went away come back, on the same ports
+ *   <li>{@code start}: the DataNodes that went away come back, on other ports: theirs may be taken by now
  *   <li>{@code failover}: the standby NameNode becomes the active one, and the other way round
  *   <li>{@code heal}: all DataNodes are there, and the NameNode is active that was at the start
  *   <li>{@code spoil N PATH}: a byte in the middle of the DataNode's copy of the file's first block changes
@@ -129,7 +129,9 @@ public final class Hdfs {
       return;
     }
     while (!stopped.isEmpty()) {
-      cluster.restartDataNode(stopped.pop(), true);
+      // It stays among those that are away if it does not come back.
+      cluster.restartDataNode(stopped.peek(), false);
+      stopped.pop();
     }
     cluster.waitActive(active);
   }

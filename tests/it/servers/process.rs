@@ -48,7 +48,7 @@ impl Process {
         let process = Self { name: arguments.join(" "), commands, answers, complaints, child };
         let mut told = Vec::new();
         loop {
-            let line = process.answer();
+            let line = process.answer().unwrap();
             if line == "ready" {
                 return (process, told);
             }
@@ -57,23 +57,26 @@ impl Process {
         }
     }
 
-    /// Has the server carry out a command.
-    pub(super) fn command(&mut self, command: &str) {
-        assert_eq!(self.ask(command), "", "{}: {command}", self.name);
+    /// Has the server carry out a command, or says what is wrong.
+    pub(super) fn command(&mut self, command: &str) -> Result<(), String> {
+        let answer = self.ask(command)?;
+        if answer.is_empty() { Ok(()) } else { Err(format!("{}: {command}: {answer}", self.name)) }
     }
 
-    /// Has the server carry out a command, and gives what it answers after `done`.
-    pub(super) fn ask(&mut self, command: &str) -> String {
-        writeln!(self.commands.as_mut().unwrap(), "{command}").unwrap();
-        let answer = self.answer();
-        let Some(rest) = answer.strip_prefix("done") else { panic!("{}: {command}: {answer}", self.name) };
-        rest.trim_start().to_string()
+    /// Has the server carry out a command, and gives what it answers after `done`, or what is wrong.
+    pub(super) fn ask(&mut self, command: &str) -> Result<String, String> {
+        let wrong = |what: &str| format!("{}: {command}: {what}", self.name);
+        let commands = self.commands.as_mut().ok_or_else(|| wrong("ended"))?;
+        writeln!(commands, "{command}").map_err(|error| wrong(&error.to_string()))?;
+        let answer = self.answer()?;
+        let rest = answer.strip_prefix("done").ok_or_else(|| wrong(&answer))?;
+        Ok(rest.trim_start().to_string())
     }
 
     /// The server's next line.
-    fn answer(&self) -> String {
-        self.answers.recv_timeout(PATIENCE).unwrap_or_else(|_| {
-            panic!("tests/servers.sh {} is silent: {}", self.name, self.complaints.lock().unwrap())
+    fn answer(&self) -> Result<String, String> {
+        self.answers.recv_timeout(PATIENCE).map_err(|_| {
+            format!("tests/servers.sh {} is silent: {}", self.name, self.complaints.lock().unwrap())
         })
     }
 }

@@ -50,24 +50,24 @@ impl S3 {
 
     /// Makes a bucket.
     pub(crate) fn bucket(&self, name: &str) {
-        self.process.lock().unwrap().command(&format!("bucket {name}"));
+        self.process.lock().unwrap().command(&format!("bucket {name}")).unwrap();
     }
 
     /// Makes objects `<prefix>00000.csv` and so on: a column `n`, and in it one row with the object's number.
     pub(crate) fn fill(&self, bucket: &str, prefix: &str, count: usize) {
-        self.process.lock().unwrap().command(&format!("fill {bucket} {prefix} {count}"));
+        self.process.lock().unwrap().command(&format!("fill {bucket} {prefix} {count}")).unwrap();
     }
 
     /// Multipart uploads that were begun and neither completed nor aborted.
     pub(crate) fn unfinished_uploads(&self, bucket: &str) -> usize {
         let mut process = self.process.lock().unwrap();
-        process.ask(&format!("uploads {bucket}")).parse().unwrap()
+        process.ask(&format!("uploads {bucket}")).unwrap().parse().unwrap()
     }
 
     /// Parts of these uploads.
     pub(crate) fn unfinished_parts(&self, bucket: &str) -> usize {
         let mut process = self.process.lock().unwrap();
-        process.ask(&format!("parts {bucket}")).parse().unwrap()
+        process.ask(&format!("parts {bucket}")).unwrap().parse().unwrap()
     }
 
     /// A client of the server that is no part of the program, through an endpoint that may be a proxy's.
