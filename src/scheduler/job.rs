@@ -1,6 +1,7 @@
 //! One run of a graph: carries out what the state machine decides.
 
 mod task;
+mod waking;
 
 use std::fmt;
 use std::pin::Pin;

@@ -12,6 +12,7 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::error::{DataFusionError, Result};
 use futures::StreamExt;
 
+use super::waking::Waking;
 use super::{Job, StageRun};
 use crate::error::{Stopped, TaskFailure, panicked};
 use crate::graph::{NamedExec, TaskId};
@@ -85,7 +86,15 @@ pub(super) fn run(job: Arc<Job>, task: TaskId) -> impl Future<Output = ()> + Sen
         let pumped = {
             let Ending { tally, busy, .. } = &mut ending;
             let mut pumped = pin!(pump(&job, task, &mut sender, tally));
-            poll_fn(|cx| turn(&job, task, pumped.as_mut(), cx, tally, busy)).await
+            let mut waking = None;
+            let mut turn = |cx: &mut Context<'_>| turn(&job, task, pumped.as_mut(), cx, tally, busy);
+            poll_fn(|cx| match &job.engine {
+                Engine::Local(workers) if workers.threads() > 1 => {
+                    Waking::turn(&mut waking, workers, cx, &mut turn)
+                }
+                Engine::Local(_) | Engine::Inline(_) => turn(cx),
+            })
+            .await
         };
         match pumped {
             Ok(()) => ending.is(TaskEnd::Done),

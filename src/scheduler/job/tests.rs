@@ -490,3 +490,4 @@ fn a_spread_is_of_the_values_in_order() {
 mod build_sides;
 mod kept;
 mod spilled;
+mod turns;
