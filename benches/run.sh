@@ -2,14 +2,16 @@
 # What the scheduler costs (a task against Dask's, queries against DataFusion's own streams), what a second thread
 # gives, what a shuffle holds, what progress says and costs, and TPC-H side by side with DuckDB: whole processes, in turn. Quote the ratios, not the
 # seconds.
-# usage: run.sh FOLDER_OF_THE_BINARY [SCALE, 1 or 10] [RUNS] [PAIRS]
+# usage: run.sh FOLDER_OF_THE_BINARY [RUNS] [PAIRS]
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 binary=$(cd "$1" && pwd)
-pairs=${4:-15}
+pairs=${3:-15}
 data=$("$here/setup.sh")
 "$data/peers/bin/python" "$here/tasks.py"
-"$here/engines.py" --query "$binary/query" --data "$data/tpch${2:-1}" --pairs "$pairs" --bound 1.02
+for scale in 1 10; do
+  "$here/engines.py" --query "$binary/query" --data "$data/tpch$scale" --pairs "$pairs" --bound 1.02
+done
 "$here/engines.py" --query "$binary/query" --data "$data/tpcds1" --queries "$data/tpcds_queries" --pairs "$pairs" --bound 1.02
 "$here/shuffle.py" "$binary/query"
 # What several parts of a query read: computed once, against once for each.
@@ -22,6 +24,6 @@ not_shared=(--first "" --second "" --first-sql "SET query.optimizer.shared_stage
 "$here/progress.py" --query "$binary/query" --data "$data/tpch10"
 "$here/engines.py" --query "$binary/query" --data "$data/tpch10" --first "--progress off" --second "--progress on" \
   --only 9,18,21 --pairs "$pairs" --bound 1.01
-PATH=$data/peers/bin:$binary:$PATH "$here/compare.py" --data "$data/tpch${2:-1}" \
-  --queries "$here/../queries/tpch" --engines duckdb2,query --runs "${3:-3}"
-"$data/peers/bin/python" "$here/threads.py" --query "$binary/query" --data "$data/tpch${2:-1}" --pairs 5 --bound 0.588
+PATH=$data/peers/bin:$binary:$PATH "$here/compare.py" --data "$data/tpch1" \
+  --queries "$here/../queries/tpch" --engines duckdb2,query --runs "${2:-3}"
+"$data/peers/bin/python" "$here/threads.py" --query "$binary/query" --data "$data/tpch1" --pairs 5 --bound 0.588

@@ -1,9 +1,8 @@
 //! How tasks wake each other: so that a thread that is idle runs what was woken.
 //!
 //! A task that another wakes is kept by Tokio for the thread of the one that woke it, where what it waits for is in the
-//! cache; no idle thread takes it from there, and that one may go on by itself for long. Of two tasks that wait for the
-//! same hash table, the one that builds it wakes the other and goes on with its scan, and from a scan that rows share it
-//! takes all of them (measured: TPC-H Q5 and Q7 ran on one thread of two for up to 100 ms of 150). Tokio keeps but one
+//! cache. No idle thread takes it from there, and that one may go on by itself for long, a whole scan at most: of two
+//! tasks that wait for the same hash table, the one that builds it wakes the other and goes on alone. Tokio keeps but one
 //! task like that and lets the one before it be taken, so another is woken after it, which does nothing.
 
 use std::cell::Cell;
