@@ -17,6 +17,7 @@ pub mod config;
 pub mod error;
 pub mod scratch;
 pub mod hidden;
+mod context;
 
 /// The engine that plans are made of, for its types: Arrow's are in `datafusion::arrow`.
 pub use datafusion;

@@ -39,6 +39,7 @@ use datafusion::physical_plan::{
 use futures::{Stream, StreamExt};
 
 use super::EdgeExec;
+use super::partial::asking;
 use crate::error::OperatorFailure;
 
 thread_local! {
@@ -51,6 +52,8 @@ pub struct NamedExec {
     inner: Arc<dyn ExecutionPlan>,
     name: Arc<str>,
     yields: bool,
+    /// Of a partial aggregation: after how many rows it asks whether to go on.
+    asks_after: Option<usize>,
     /// Of an operator that reads from no other: the rows that it has given. Not all of them count by themselves.
     rows: Option<Arc<AtomicU64>>,
 }
@@ -68,12 +71,17 @@ fn multiplies(node: &dyn ExecutionPlan) -> bool {
 impl NamedExec {
     /// Puts a name to an operator's errors.
     pub fn around(inner: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+        Self::asking(inner, None)
+    }
+
+    /// The same for an operator whose tasks ask after so many rows whether to go on grouping.
+    pub fn asking(inner: Arc<dyn ExecutionPlan>, asks_after: Option<usize>) -> Arc<dyn ExecutionPlan> {
         // A leaf that is not to be seen has the name of what it stands for, which is in another stage.
         let name = if inner.is::<EdgeExec>() { "EdgeExec" } else { inner.name() };
         let name = name.into();
         let yields = multiplies(inner.as_ref());
         let reads = inner.children().is_empty() && !inner.is::<EdgeExec>();
-        Arc::new(Self { inner, name, yields, rows: reads.then(Arc::default) })
+        Arc::new(Self { inner, name, yields, asks_after, rows: reads.then(Arc::default) })
     }
 
     /// The rows that a scan has given until now; 0 of all other operators.
@@ -166,7 +174,8 @@ impl ExecutionPlan for NamedExec {
         children: Vec<Arc<dyn ExecutionPlan>>,
         options: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Self::around(Arc::clone(&self.inner).replace_children(children, options)?))
+        let inner = Arc::clone(&self.inner).replace_children(children, options)?;
+        Ok(Self::asking(inner, self.asks_after))
     }
 
     fn with_new_children(
@@ -177,11 +186,15 @@ impl ExecutionPlan for NamedExec {
     }
 
     fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Self::around(Arc::clone(&self.inner).reset_state()?))
+        Ok(Self::asking(Arc::clone(&self.inner).reset_state()?, self.asks_after))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let _watch = Watch(&self.name);
+        let context = match self.asks_after {
+            Some(rows) => asking(context, rows),
+            None => context,
+        };
         let rows = self.inner.execute(partition, context);
         let rows = rows.map_err(|error| OperatorFailure::mark(&self.name, error))?;
         let rows = if self.yields { make_cooperative(rows) } else { rows };

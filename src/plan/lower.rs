@@ -77,7 +77,8 @@ use datafusion::physical_plan::{
 
 use super::shared::{ShareId, SharedExec};
 use crate::graph::{
-    EdgeExec, EdgeKind, EdgeSpec, GraphBuilder, NamedExec, RECURSIVE_TERM, StageId, TaskGraph, nodes,
+    EdgeExec, EdgeKind, EdgeSpec, GraphBuilder, NamedExec, RECURSIVE_TERM, StageId, TaskGraph, asks_after,
+    nodes,
 };
 
 /// Cuts a finished physical plan into stages. The graph's plans take the place of the plan, which must not be
@@ -182,7 +183,9 @@ impl Lowering<'_> {
             if is_apart(&node, at, &child) { self.gathered(child, is_shown) } else { Ok(child) }
         });
         let children = children.collect::<Result<_>>()?;
-        Ok(NamedExec::around(replace_children_if_necessary(node, children)?))
+        // Its input can be estimated as long as it is whole.
+        let asks_after = asks_after(&node);
+        Ok(NamedExec::asking(replace_children_if_necessary(node, children)?, asks_after))
     }
 
     /// Ends a stage; gives the leaf for the next.

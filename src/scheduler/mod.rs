@@ -17,7 +17,6 @@ mod watch;
 pub use inline::Inline;
 pub use job::{Job, JobId, JobOptions, Results};
 pub use local::Workers;
-pub(crate) use watch::copied;
 
 use std::sync::Arc;
 

@@ -9,6 +9,8 @@ use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
 use datafusion::execution::runtime_env::RuntimeEnv;
 
+use crate::context::copied;
+
 /// An amount, and the most that it has been.
 #[derive(Debug, Default)]
 pub(super) struct Gauge {
@@ -49,20 +51,6 @@ pub(super) fn watched(context: &TaskContext, gauges: Vec<Arc<Gauge>>) -> Arc<Tas
     let pool = Watched { pool: Arc::clone(context.memory_pool()), gauges };
     let runtime = RuntimeEnv { memory_pool: Arc::new(pool), ..context.runtime_env().as_ref().clone() };
     Arc::new(copied(context).with_runtime(Arc::new(runtime)))
-}
-
-/// The same context once more, to change something of it.
-pub(crate) fn copied(context: &TaskContext) -> TaskContext {
-    TaskContext::new(
-        context.task_id(),
-        context.session_id(),
-        context.session_config().clone(),
-        context.scalar_functions().clone(),
-        context.higher_order_functions().clone(),
-        context.aggregate_functions().clone(),
-        context.window_functions().clone(),
-        context.runtime_env(),
-    )
 }
 
 impl fmt::Display for Watched {

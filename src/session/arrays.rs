@@ -11,8 +11,8 @@ use std::sync::Arc;
 use datafusion::config::ExecutionOptions;
 use datafusion::execution::TaskContext;
 
+use crate::context::copied;
 use crate::memory::Resources;
-use crate::scheduler::copied;
 
 /// Places of an array that may be as empty as it likes: one of them is in the nearest cache of a core that is large.
 const PLACES_MAX: usize = 1 << 18;

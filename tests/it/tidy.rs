@@ -12,7 +12,7 @@ const FLOORS: [&[&str]; 8] = [
     &["frontend", "output"],
     &["plan", "source", "memory", "scheduler"],
     &["graph", "store"],
-    &["error", "config", "scratch"],
+    &["error", "config", "scratch", "context"],
     &["hidden"],
 ];
 /// A file longer than this is more than one thing.

@@ -8,6 +8,7 @@ mod filters;
 mod hang;
 mod limit;
 mod lower;
+mod partial;
 mod pieces;
 mod repeats;
 mod seen;
