@@ -10,7 +10,7 @@ use datafusion::datasource::sink::DataSinkExec;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_expr::expressions::{Column, DynamicFilterPhysicalExpr};
 use datafusion::physical_expr::utils::split_conjunction;
-use datafusion::physical_expr::{PhysicalExpr, PhysicalExprRef, PhysicalSortExpr};
+use datafusion::physical_expr::{Partitioning, PhysicalExpr, PhysicalExprRef, PhysicalSortExpr};
 use datafusion::physical_expr_common::physical_expr::fmt_sql;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::filter::FilterExec;
@@ -113,7 +113,11 @@ fn ends(plan: &dyn ExecutionPlan) -> Line {
     };
     // Not all sources drop single rows by it.
     let pruned = files.file_source().filter().map(|filter| format!(", pruned by {}", condition(&filter)));
-    let scan = format!("{}{columns}{}", file_names(files), pruned.unwrap_or_default());
+    let ranges = match &files.output_partitioning {
+        Some(Partitioning::Range(ranges)) => format!(", in ranges of {}", order(ranges.ordering().iter())),
+        Some(_) | None => String::new(),
+    };
+    let scan = format!("{}{columns}{ranges}{}", file_names(files), pruned.unwrap_or_default());
     line("Scan", with_first(scan, files.limit))
 }
 

@@ -90,6 +90,13 @@ fn groups_of_a_column_that_files_are_clustered_by_are_not_shuffled() {
                     let expected = if is_cut { (0, 1) } else { (1, 0) };
                     let found = shuffles_and_ranges(&session, &sql).await;
                     assert_eq!(found, expected, "{partitions} partitions: {sql}");
+                    let graph = rows(&session, &format!("EXPLAIN GRAPH {sql}")).await;
+                    let graph: String = graph.into_iter().flatten().flatten().collect();
+                    assert_eq!(
+                        graph.contains(", in ranges of k"),
+                        is_cut,
+                        "{partitions} partitions: {graph}"
+                    );
                 }
             }
         }
