@@ -10,7 +10,7 @@
 //! would keep its core for seconds. So the rows of such operators give way as a scan's do.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -45,6 +45,8 @@ use crate::error::OperatorFailure;
 thread_local! {
     /// The innermost operator that a panic on this thread has come through.
     static PANICKED: RefCell<Option<Arc<str>>> = const { RefCell::new(None) };
+    /// What is called when an operator gives a batch on this thread.
+    static AT_NEXT_BATCH: Cell<Option<fn()>> = const { Cell::new(None) };
 }
 
 /// An operator, looking to all others like itself, whose errors say its name. One row of pointers more per batch.
@@ -90,6 +92,12 @@ impl NamedExec {
         let any: &dyn Any = plan.as_ref();
         let rows = any.downcast_ref::<Self>().and_then(|named| named.rows.as_ref());
         rows.map_or(0, |rows| rows.load(Ordering::Relaxed))
+    }
+
+    /// What to call when the next operator gives a batch on this thread, once: the task of the operators above it has
+    /// more to do.
+    pub fn at_next_batch(call: Option<fn()>) {
+        AT_NEXT_BATCH.set(call);
     }
 
     /// The name of the operator that the last panic on this thread came from, if it came from one.
@@ -238,6 +246,9 @@ impl Stream for NamedStream {
         match this.rows.poll_next_unpin(cx) {
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(marked(&this.name, error)))),
             Poll::Ready(Some(Ok(batch))) => {
+                if let Some(call) = AT_NEXT_BATCH.take() {
+                    call();
+                }
                 if let Some(given) = &this.given {
                     given.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
                 }

@@ -70,6 +70,15 @@ impl Workers {
         self.handle.spawn(task).abort_handle()
     }
 
+    /// Lets an idle thread take the task that was last woken on this thread of a pool, before this one lets go of it.
+    /// Tokio keeps but one such task and lets the one before it be taken, so this has another one, which does nothing.
+    pub(super) fn hand_over() {
+        if let Ok(handle) = Handle::try_current() {
+            #[expect(clippy::disallowed_methods, reason = "the one place where tasks are spawned")]
+            handle.spawn(async {});
+        }
+    }
+
     /// The number of this thread; each gets one when it first asks.
     pub(super) fn current(&self) -> Worker {
         WORKER.with(|worker| {

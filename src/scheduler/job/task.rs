@@ -89,9 +89,7 @@ pub(super) fn run(job: Arc<Job>, task: TaskId) -> impl Future<Output = ()> + Sen
             let mut waking = None;
             let mut turn = |cx: &mut Context<'_>| turn(&job, task, pumped.as_mut(), cx, tally, busy);
             poll_fn(|cx| match &job.engine {
-                Engine::Local(workers) if workers.threads() > 1 => {
-                    Waking::turn(&mut waking, workers, cx, &mut turn)
-                }
+                Engine::Local(workers) if workers.threads() > 1 => Waking::turn(&mut waking, cx, &mut turn),
                 Engine::Local(_) | Engine::Inline(_) => turn(cx),
             })
             .await

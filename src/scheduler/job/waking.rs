@@ -2,8 +2,9 @@
 //!
 //! A task that another wakes is kept by Tokio for the thread of the one that woke it, where what it waits for is in the
 //! cache. No idle thread takes it from there, and that one may go on by itself for long, a whole scan at most: of two
-//! tasks that wait for the same hash table, the one that builds it wakes the other and goes on alone. Tokio keeps but one
-//! task like that and lets the one before it be taken, so another is woken after it, which does nothing.
+//! tasks that wait for the same hash table, the one that builds it wakes the other and goes on alone. So a task that has
+//! woken another and then gets more rows to work on hands the other over. One that has nothing more to do lets its
+//! thread go, which runs the other at once.
 
 use std::cell::Cell;
 use std::ptr;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Wake, Waker};
 
+use crate::graph::NamedExec;
 use crate::scheduler::Workers;
 
 thread_local! {
@@ -22,16 +24,14 @@ thread_local! {
 #[derive(Debug)]
 pub(super) struct Waking {
     waker: Waker,
-    workers: Workers,
     /// Since its last turn began.
     is_woken: AtomicBool,
 }
 
 impl Waking {
-    /// Polls a task on a pool. This wakes it from now on, one for all turns of the task.
+    /// Polls a task on a thread of a pool. This wakes it from now on, one for all turns of the task.
     pub(super) fn turn<T>(
         of_task: &mut Option<Arc<Self>>,
-        workers: &Workers,
         cx: &Context<'_>,
         poll: impl FnOnce(&mut Context<'_>) -> T,
     ) -> T {
@@ -40,13 +40,13 @@ impl Waking {
         impl Drop for Turn {
             fn drop(&mut self) {
                 CURRENT.set(ptr::null());
+                NamedExec::at_next_batch(None);
             }
         }
         let waking = match of_task {
             Some(waking) if waking.waker.will_wake(cx.waker()) => waking,
             _ => {
-                let (waker, workers) = (cx.waker().clone(), workers.clone());
-                of_task.insert(Arc::new(Self { waker, workers, is_woken: AtomicBool::new(false) }))
+                of_task.insert(Arc::new(Self { waker: cx.waker().clone(), is_woken: AtomicBool::new(false) }))
             }
         };
         // What it was woken for before is seen by this turn; what it is woken for after, by another.
@@ -70,7 +70,7 @@ impl Wake for Waking {
         let current = CURRENT.get();
         // A task that wakes itself waits where all can take it.
         if !current.is_null() && !ptr::eq(current, Arc::as_ptr(self)) {
-            self.workers.spawn(async {});
+            NamedExec::at_next_batch(Some(Workers::hand_over));
         }
     }
 }

@@ -28,7 +28,8 @@ impl Flag {
     }
 }
 
-/// The second task waits for the first, which keeps its thread until the second has gone on.
+/// The second task waits for the first, which gets a batch from an operator below it then, and keeps its thread until
+/// the second has gone on.
 #[test]
 fn a_task_that_is_woken_runs_on_an_idle_thread_while_the_one_that_woke_it_goes_on() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -39,11 +40,14 @@ fn a_task_that_is_woken_runs_on_an_idle_thread_while_the_one_that_woke_it_goes_o
         let (waits, goes_on) = (waits.clone(), goes_on.clone());
         if partition == 0 {
             let wake = wake.lock().unwrap().take().unwrap();
+            let below = NamedExec::around(batches(vec![vec![batch([0])]]));
+            let mut below = below.execute(0, Arc::default()).unwrap();
             let first = async move {
                 waits.hold();
                 wake.send(()).unwrap();
+                let rows = below.next().await.unwrap();
                 goes_on.hold();
-                Ok(batch([0]))
+                rows
             };
             return stream::once(first).boxed();
         }
