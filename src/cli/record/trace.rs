@@ -167,9 +167,9 @@ impl Trace {
     }
 }
 
-/// Tracks count from 1: viewers take 0 for none.
+/// Viewers take a track with the number of its process for the main thread, and 0 for none.
 fn track(worker: Worker) -> u32 {
-    worker.0.saturating_add(1)
+    worker.0.saturating_add(PROCESS + 1)
 }
 
 fn shown(slice: &Slice, history: &History) -> Value {

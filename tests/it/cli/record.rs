@@ -212,6 +212,8 @@ fn a_trace_has_a_track_for_each_worker_and_no_slice_over_another() {
             .collect();
         let mut tracks = slices(&events);
         assert_eq!(tracks.keys().copied().collect::<BTreeSet<_>>(), named);
+        // That of the main thread, which does no work of a query.
+        assert!(!named.contains(&number(&events[0]["pid"])), "{named:?}");
         assert!(named.len() <= if engine == "inline" { 1 } else { 2 }, "{named:?}");
         for track in tracks.values_mut() {
             track.sort_by(|one, two| one.0.total_cmp(&two.0));
