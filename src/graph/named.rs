@@ -8,6 +8,9 @@
 //! A scan gives way to other tasks after so many batches, and with it everything above. A join that makes a thousand
 //! batches of one does not ask its scans for so long, and neither does an aggregation above it: a query that is stopped
 //! would keep its core for seconds. So the rows of such operators give way as a scan's do.
+//!
+//! Each batch passes here as well, so this is where the scheduler learns that a task goes on
+//! ([`NamedExec::at_next_batch`]).
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
