@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use datafusion::common::stats::Precision;
+use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::FileScanConfig;
+use datafusion::datasource::physical_plan::parquet::{ParquetAccessPlan, RowGroupAccess};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::{MetricValue, MetricsSet};
@@ -105,18 +107,30 @@ fn held_rows(leaf: &Arc<dyn ExecutionPlan>) -> Option<f64> {
     statistics.num_rows.get_value().map(|rows| *rows as f64)
 }
 
+/// The rows of a file, or of a piece of it with so many bytes, if somebody has counted them.
+fn rows_of(file: &PartitionedFile, size: f64) -> Option<f64> {
+    if let Some(plan) = file.extension::<ParquetAccessPlan>() {
+        let chosen = plan.inner().iter().map(|access| match access {
+            RowGroupAccess::Selection(rows) => Some(rows.row_count() as f64),
+            RowGroupAccess::Skip => Some(0.0),
+            RowGroupAccess::Scan => None,
+        });
+        return chosen.sum();
+    }
+    let all = match file.statistics.as_ref()?.num_rows {
+        Precision::Exact(rows) | Precision::Inexact(rows) => rows as f64,
+        Precision::Absent => return None,
+    };
+    // A piece has its part of the file's rows.
+    Some(all * part(size, file.object_meta.size as f64))
+}
+
 impl Amount {
     fn of_files(config: &FileScanConfig) -> Self {
         let (mut rows, mut bytes, mut pieces) = (Some(0.0), 0.0, 0.0);
         for file in config.file_groups.iter().flat_map(|group| group.iter()) {
             let size = file.effective_size() as f64;
-            let own = file.statistics.as_ref().and_then(|statistics| match statistics.num_rows {
-                Precision::Exact(rows) | Precision::Inexact(rows) => Some(rows as f64),
-                Precision::Absent => None,
-            });
-            // A piece has its part of the file's rows.
-            let own = own.map(|own| own * part(size, file.object_meta.size as f64));
-            rows = rows.zip(own).map(|(rows, own)| rows + own);
+            rows = rows.zip(rows_of(file, size)).map(|(rows, own)| rows + own);
             bytes += size;
             pieces += 1.0;
         }
@@ -202,6 +216,8 @@ impl Counts {
 
 #[cfg(test)]
 mod tests {
+    use datafusion::parquet::arrow::arrow_reader::RowSelection;
+
     use super::*;
 
     #[test]
@@ -217,6 +233,15 @@ mod tests {
     fn a_scan_that_leaves_out_all_is_as_far_as_its_files() {
         let counts = Counts { opened: 4.0, processed: 3.0, pieces_pruned: 4.0, ..Counts::default() };
         assert!((counts.fraction_of_rows(0.0, 1000.0, 4.0) - 0.75).abs() < 1e-9);
+    }
+
+    #[test]
+    fn chosen_rows_of_a_file_are_counted() {
+        let rows = RowSelection::from_consecutive_ranges([10..25, 90..95].into_iter(), 100);
+        let chosen = [RowGroupAccess::Skip, RowGroupAccess::Selection(rows)].to_vec();
+        let file = PartitionedFile::new("t.parquet", 1000).with_range(4, 200);
+        assert_eq!(rows_of(&file.clone().with_extension(ParquetAccessPlan::new(chosen)), 196.0), Some(20.0));
+        assert_eq!(rows_of(&file.with_extension(ParquetAccessPlan::new_all(2)), 196.0), None);
     }
 
     #[test]

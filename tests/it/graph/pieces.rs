@@ -1,10 +1,15 @@
 //! Scans in pieces: more than there are partitions, each row in one of them.
 
+use std::collections::BTreeSet;
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
+use datafusion::datasource::physical_plan::parquet::ParquetAccessPlan;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig};
 use datafusion::datasource::source::DataSourceExec;
+use datafusion::parquet::arrow::ArrowWriter;
+use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties};
 use datafusion::physical_plan::ExecutionPlan;
 use query::Session;
 use query::error::Script;
@@ -112,6 +117,133 @@ fn each_row_is_in_one_piece() {
                     assert!(!rows.is_empty());
                     let expected = expected.get_or_insert_with(|| rows.clone());
                     assert_eq!(&rows, expected, "{way}, pieces {pieces}: {sql}");
+                }
+            }
+        }
+    });
+}
+
+/// Rows of the tables of [`large_groups`].
+const LARGE: usize = 200_000;
+
+/// Two tables of the same rows in a row group of three quarters of them and one of the rest: `t`, whose footer knows
+/// where the pages are, those of its columns in different places, and `u`, whose footer does not.
+async fn large_groups(way: Way, room: &Path) -> Session {
+    let session = way.session().await.unwrap();
+    let rows = format!(
+        "SELECT value * 7919 % {LARGE} + 1 AS n, CASE WHEN value % 11 <> 0 THEN 'text ' || (value % 10) END AS text,
+             'words ' || md5(CAST(value AS VARCHAR)) AS words,
+             CASE WHEN value % 13 <> 0 THEN range(value % 4) END AS list
+         FROM generate_series(1, {LARGE})"
+    );
+    for (table, has_places) in [("t", true), ("u", false)] {
+        let file = room.join(format!("{table}.parquet"));
+        if !file.exists() {
+            let Answer::Rows(schema, batches) = engine::run(&session, &rows).await.unwrap() else {
+                panic!("no rows")
+            };
+            let properties = WriterProperties::builder()
+                .set_max_row_group_row_count(Some(LARGE / 4 * 3))
+                .set_data_page_row_count_limit(17_000)
+                .set_data_page_size_limit(200_000)
+                .set_write_batch_size(500)
+                .set_column_dictionary_enabled("n".into(), false)
+                .set_statistics_enabled(if has_places {
+                    EnabledStatistics::Page
+                } else {
+                    EnabledStatistics::Chunk
+                })
+                .set_offset_index_disabled(!has_places)
+                .build();
+            let target = File::create(&file).unwrap();
+            let mut writer = ArrowWriter::try_new(target, schema, Some(properties)).unwrap();
+            batches.iter().for_each(|batch| writer.write(batch).unwrap());
+            writer.close().unwrap();
+        }
+        let file = file.display();
+        engine::run(&session, &format!("CREATE EXTERNAL TABLE {table} STORED AS PARQUET LOCATION '{file}'"))
+            .await
+            .unwrap();
+    }
+    engine::run(&session, "SET datafusion.optimizer.repartition_file_min_size = 1").await.unwrap();
+    session
+}
+
+/// How many pieces of a plan's scans are rows of one row group, and of how many row groups.
+fn chosen(plan: &Arc<dyn ExecutionPlan>) -> (usize, usize) {
+    let mut groups = BTreeSet::new();
+    let mut pieces = 0;
+    let mut plans = vec![Arc::clone(plan)];
+    while let Some(plan) = plans.pop() {
+        plans.extend(plan.children().into_iter().cloned());
+        let source = plan.downcast_ref::<DataSourceExec>().map(DataSourceExec::data_source);
+        let Some(config) = source.and_then(|source| source.downcast_ref::<FileScanConfig>()) else {
+            continue;
+        };
+        for file in config.file_groups.iter().flat_map(FileGroup::iter) {
+            if let Some(plan) = file.extension::<ParquetAccessPlan>() {
+                pieces += 1;
+                groups.extend(plan.row_group_indexes());
+            }
+        }
+    }
+    (pieces, groups.len())
+}
+
+#[test]
+fn large_row_groups_are_cut_into_ranges_of_rows() {
+    let room = tempfile::tempdir().unwrap();
+    engine::runtime().block_on(async {
+        let sql = |table: &str| format!("SELECT text, sum(n) FROM {table} GROUP BY text");
+        for (table, partitions, pieces) in
+            [("t", 2, 4..=6), ("t", 16, 8..=9), ("u", 2, 0..=0), ("u", 8, 6..=6)]
+        {
+            let session = large_groups(Way::local(partitions), room.path()).await;
+            let (found, groups) = chosen(&plan(&session, &sql(table)).await);
+            assert!(pieces.contains(&found), "{found} pieces of {table} for {partitions} partitions");
+            assert_eq!(groups, if found == 0 { 0 } else { 2 });
+            engine::run(&session, "SET query.optimizer.scan_pieces = false").await.unwrap();
+            assert_eq!(chosen(&plan(&session, &sql(table)).await), (0, 0));
+        }
+        let session = large_groups(Way::stock(16), room.path()).await;
+        assert_eq!(chosen(&plan(&session, &sql("t")).await), (0, 0));
+    });
+}
+
+#[test]
+fn each_row_of_a_large_row_group_is_in_one_range() {
+    let room = tempfile::tempdir().unwrap();
+    engine::runtime().block_on(async {
+        let queries = [
+            "SELECT count(*), count(DISTINCT n), sum(n), min(n), max(n), count(DISTINCT words), sum(length(words)) FROM t",
+            "SELECT text, count(*), sum(n), sum(array_length(list)), count(list) FROM t GROUP BY text ORDER BY text",
+            "SELECT text, sum(list[2] + n), min(words) FROM t WHERE n % 7 <> 3 GROUP BY text ORDER BY text",
+            "SELECT n, text, words, list FROM t WHERE n BETWEEN 77990 AND 78010 OR words LIKE 'words abcd%' ORDER BY n",
+            "SELECT a.text, count(*), min(b.words) FROM t a JOIN t b ON a.n = b.n + 1000 WHERE b.text = 'text 3'
+             GROUP BY a.text ORDER BY 1",
+            "SELECT count(*) FROM (SELECT n FROM t WHERE n > 150000 LIMIT 40000)",
+        ];
+        for sql in queries {
+            let mut expected = None;
+            let ways = [1, 2, 7, 16].map(Way::local);
+            let ways = ways.into_iter().chain([Way::stock(3)]).chain((0..2).map(Way::inline));
+            for way in ways {
+                let session = large_groups(way, room.path()).await;
+                for (pieces, filters) in [(true, true), (true, false), (false, false)] {
+                    let settings = format!(
+                        "SET query.optimizer.scan_pieces = {pieces};
+                         SET datafusion.execution.parquet.pushdown_filters = {filters}"
+                    );
+                    engine::run(&session, &settings).await.unwrap();
+                    for sql in [sql.to_owned(), sql.replace("FROM t", "FROM u").replace("JOIN t", "JOIN u")] {
+                        let Answer::Rows(_, batches) = engine::run(&session, &sql).await.unwrap() else {
+                            panic!("no rows")
+                        };
+                        let rows = engine::texts(&batches);
+                        assert!(!rows.is_empty());
+                        let expected = expected.get_or_insert_with(|| rows.clone());
+                        assert_eq!(&rows, expected, "{way}, pieces {pieces}, filters {filters}: {sql}");
+                    }
                 }
             }
         }
