@@ -136,7 +136,7 @@ pub(super) fn access(footer: &ParquetMetaData, row_group: usize, rows: Range<i64
     let all = footer.row_group(row_group).num_rows();
     let [start, end, all] = [rows.start, rows.end, all].map(|row| usize::try_from(row).unwrap_or_default());
     let mut plan = ParquetAccessPlan::new_none(footer.num_row_groups());
-    let selection = RowSelection::from_consecutive_ranges([start..end].into_iter(), all);
+    let selection = RowSelection::from_consecutive_ranges(std::iter::once(start..end), all);
     plan.set(row_group, RowGroupAccess::Selection(selection));
     plan
 }
