@@ -8,7 +8,7 @@
 //! 2014). Towards the end of the queue they get smaller (guided self-scheduling, Polychronopoulos and Kuck, IEEE
 //! Transactions on Computers 1987), so that the partitions end together.
 //!
-//! A row group that is more than the next piece should be is cut into ranges of rows ([`row_groups`]).
+//! A row group that is more than the next piece should be is cut into ranges of rows (`row_groups`).
 //!
 //! Where exactly a share is cut decides about time only: a row group is read with the piece that it begins in, or each
 //! of its rows with one of its ranges, and the pieces of a share are that share.
