@@ -145,8 +145,8 @@ pub struct QueryOptions {
     pub shared_stages: Applied,
     /// Whether the build side of a join is read by all partitions where that costs less than a shuffle.
     pub broadcast_joins: Applied,
-    /// Whether scans of Parquet files are cut into more pieces than there are partitions.
-    pub scan_pieces: bool,
+    /// Which scans of Parquet files are cut into more pieces than there are partitions.
+    pub scan_pieces: Applied,
     /// Whether scans below an aggregation read ranges of a key of it where files are clustered by one.
     pub clustered_groups: Applied,
     /// Whether text is copied into buffers of its own between a join and the build side of the next.
@@ -169,7 +169,7 @@ impl Default for QueryOptions {
             seed: 0,
             shared_stages: Applied::On,
             broadcast_joins: Applied::On,
-            scan_pieces: true,
+            scan_pieces: Applied::On,
             clustered_groups: Applied::On,
             compact_builds: true,
             row_filters: Applied::On,
@@ -205,7 +205,7 @@ impl ExtensionOptions for QueryOptions {
             "seed" => self.seed = parsed(key, value)?,
             "optimizer.shared_stages" => self.shared_stages = value.parse()?,
             "optimizer.broadcast_joins" => self.broadcast_joins = value.parse()?,
-            "optimizer.scan_pieces" => self.scan_pieces = parsed(key, value)?,
+            "optimizer.scan_pieces" => self.scan_pieces = value.parse()?,
             "optimizer.clustered_groups" => self.clustered_groups = value.parse()?,
             "optimizer.compact_builds" => self.compact_builds = parsed(key, value)?,
             "optimizer.row_filters" => self.row_filters = value.parse()?,

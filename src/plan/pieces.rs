@@ -34,11 +34,14 @@ use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
 use self::row_groups::{PAGE_ROWS, Pages, RowGroup, access};
 use super::footers::{Footers, can_be_cut};
 use super::rules::{PhysicalRule, before_last, ours};
+use crate::config::Applied;
 
 /// Pieces for each partition, if all were as large as the first. What a piece costs beyond its rows is 0.1 to 0.2 ms.
 const PIECES: usize = 8;
 /// The last pieces are no smaller than this part of the first.
 const LEAST_PART: i64 = 4;
+/// Ranges of each row group if all are cut.
+const PARTS_ALWAYS: i64 = 5;
 /// What a range costs beyond its rows and its dictionaries, as bytes of a file that are decoded meanwhile.
 const RANGE_BYTES: i64 = 64 << 10;
 /// The most bytes that the ranges of a row group may take together where each takes all of it.
@@ -70,15 +73,22 @@ impl PhysicalOptimizerRule for ScanPieces {
         plan: Arc<dyn ExecutionPlan>,
         config: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let is_on = ours(config).is_some_and(|options| options.scan_pieces);
-        if !is_on || !config.execution.enable_file_stream_work_stealing {
+        let applied = ours(config).map_or(Applied::Off, |options| options.scan_pieces);
+        if applied == Applied::Off || !config.execution.enable_file_stream_work_stealing {
             return Ok(plan);
         }
-        self.cut(&plan, false)
+        Cutter { footers: &self.footers, is_always: applied == Applied::Always }.cut(&plan, false)
     }
 }
 
-impl ScanPieces {
+/// What cuts the scans of a plan.
+struct Cutter<'rule> {
+    footers: &'rule Footers,
+    /// Whether each row group is cut that can be, for tests.
+    is_always: bool,
+}
+
+impl Cutter<'_> {
     /// The scan below a sort of which the first rows are wanted reads the row groups that promise most first, which it
     /// can only choose from the whole share.
     fn cut(&self, plan: &Arc<dyn ExecutionPlan>, is_ranked: bool) -> Result<Arc<dyn ExecutionPlan>> {
@@ -113,7 +123,7 @@ impl ScanPieces {
             None => 1,
         });
         let row_groups = i64::try_from(row_groups.sum::<usize>()).ok()?;
-        let mut sizes = Sizes::new(bytes, partitions, row_groups);
+        let mut sizes = Sizes { is_always: self.is_always, ..Sizes::new(bytes, partitions, row_groups) };
         let read = read(config);
         let groups = config.file_groups.iter().map(|group| {
             let pieces = group.iter().flat_map(|file| self.pieces(file, read.as_ref(), &mut sizes)).collect();
@@ -178,13 +188,20 @@ struct Sizes {
     left: i64,
     partitions: i64,
     row_groups: i64,
+    is_always: bool,
 }
 
 impl Sizes {
     /// The pieces of so many bytes in so many row groups, for more partitions than none.
     fn new(bytes: i64, partitions: i64, row_groups: i64) -> Self {
         let pieces = partitions.saturating_mul(i64::try_from(PIECES).unwrap_or(i64::MAX));
-        Self { largest: bytes / pieces, left: bytes, partitions, row_groups: row_groups.max(1) }
+        Self {
+            largest: bytes / pieces,
+            left: bytes,
+            partitions,
+            row_groups: row_groups.max(1),
+            is_always: false,
+        }
     }
 
     /// Half of what would be a partition's share of the rest.
@@ -206,6 +223,9 @@ impl Sizes {
     /// Without the places of its pages each range takes all bytes, and where there may be few pages each reads on from
     /// the start of one that others need as well: that is for partitions which would have nothing to do.
     fn parts(&self, group: &RowGroup<'_>) -> i64 {
+        if self.is_always {
+            return group.rows.clamp(1, PARTS_ALWAYS);
+        }
         let share = self.share().max(1);
         let shares = group.bytes.saturating_add(share / 2) / share;
         let held = MOST_HELD / group.read.max(1);
@@ -273,7 +293,8 @@ mod tests {
 
     /// The pieces of a range where much is left to share.
     fn pieces(range: (i64, i64), starts: &[i64], bytes: i64) -> Vec<(i64, i64)> {
-        let mut sizes = Sizes { largest: bytes, left: i64::MAX, partitions: 1, row_groups: 1 };
+        let mut sizes =
+            Sizes { largest: bytes, left: i64::MAX, partitions: 1, row_groups: 1, is_always: false };
         pieces_of(range, starts, &mut sizes)
     }
 

@@ -84,6 +84,8 @@ pub(crate) struct Way {
     pub(crate) row_filters: Applied,
     /// Which scans read ranges of a column that is grouped by.
     pub(crate) clustered: Applied,
+    /// Which scans are cut into pieces.
+    pub(crate) pieces: Applied,
 }
 
 impl Way {
@@ -93,8 +95,17 @@ impl Way {
 
     pub(crate) fn local(partitions: usize) -> Self {
         let (shared, broadcast, row_filters) = (Applied::On, Applied::On, Applied::On);
-        let clustered = Applied::On;
-        Self { engine: EngineKind::Local, partitions, seed: 0, shared, broadcast, row_filters, clustered }
+        let (clustered, pieces) = (Applied::On, Applied::On);
+        Self {
+            engine: EngineKind::Local,
+            partitions,
+            seed: 0,
+            shared,
+            broadcast,
+            row_filters,
+            clustered,
+            pieces,
+        }
     }
 
     /// Partitions enough for the seed to have something to choose from.
@@ -118,6 +129,10 @@ impl Way {
         Self { clustered, ..self }
     }
 
+    pub(crate) fn cutting(self, pieces: Applied) -> Self {
+        Self { pieces, ..self }
+    }
+
     /// A session that runs its queries in this way.
     pub(crate) async fn session(self) -> query::Result<Session> {
         self.session_with(SessionOptions::default()).await
@@ -125,14 +140,15 @@ impl Way {
 
     /// A session with other options than these.
     pub(crate) async fn session_with(self, options: SessionOptions) -> query::Result<Session> {
-        let Self { engine, partitions, seed, shared, broadcast, row_filters, clustered } = self;
+        let Self { engine, partitions, seed, shared, broadcast, row_filters, clustered, pieces } = self;
         let options = SessionOptions { engine: Some(engine), threads: Some(THREADS), ..options };
         let session = Session::with_options(&options)?;
         let settings = format!(
             "SET datafusion.execution.target_partitions = {partitions}; SET query.seed = {seed};
              SET query.optimizer.shared_stages = {shared}; SET query.optimizer.broadcast_joins = {broadcast};
              SET query.optimizer.row_filters = {row_filters};
-             SET query.optimizer.clustered_groups = {clustered}"
+             SET query.optimizer.clustered_groups = {clustered};
+             SET query.optimizer.scan_pieces = {pieces}"
         );
         run(&session, &settings).await?;
         if broadcast != Applied::On {
@@ -145,9 +161,9 @@ impl Way {
 
 impl fmt::Display for Way {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { engine, partitions, seed, shared, broadcast, row_filters, clustered } = self;
+        let Self { engine, partitions, seed, shared, broadcast, row_filters, clustered, pieces } = self;
         write!(f, "{engine} in {partitions} partitions, sharing {shared}, broadcasting {broadcast}")?;
-        write!(f, ", filtering rows {row_filters}, clustered groups {clustered}")?;
+        write!(f, ", filtering rows {row_filters}, clustered groups {clustered}, pieces {pieces}")?;
         match engine {
             EngineKind::Inline => write!(f, ", seed {seed}"),
             EngineKind::Local | EngineKind::Stock => Ok(()),

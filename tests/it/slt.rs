@@ -126,6 +126,11 @@ fn every_slt_file_passes_with_all_that_repeats_shared() {
 }
 
 #[test]
+fn every_slt_file_passes_whatever_rows_are_read_at_once() {
+    passes([Applied::Off, Applied::Always].map(|pieces| Way::local(3).cutting(pieces)));
+}
+
+#[test]
 fn every_slt_file_passes_whatever_is_broadcast() {
     passes([Applied::Off, Applied::Always].map(|broadcast| Way::local(3).broadcasting(broadcast)));
 }

@@ -173,6 +173,13 @@ fn all_queries_answer_as_duckdb_does_whatever_scans_read_in_ranges() {
     answers_of(5_000, [Applied::Off, Applied::Always].into_iter().flat_map(ways).chain(seeds));
 }
 
+#[test]
+fn all_queries_answer_as_duckdb_does_whatever_rows_are_read_at_once() {
+    let ways = |pieces| [2, 3, 7, 16].map(|partitions| Way::local(partitions).cutting(pieces));
+    let seeds = (0..INLINE_SEEDS).map(|seed| Way::inline(seed).cutting(Applied::Always));
+    answers([Applied::Off, Applied::Always].into_iter().flat_map(ways).chain(seeds));
+}
+
 fn answers(ways: impl IntoIterator<Item = Way>) {
     answers_of(1 << 20, ways);
 }

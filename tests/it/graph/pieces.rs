@@ -12,6 +12,7 @@ use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties};
 use datafusion::physical_plan::ExecutionPlan;
 use query::Session;
+use query::config::Applied;
 use query::error::Script;
 use query::frontend::sql::{Params, split};
 
@@ -108,7 +109,7 @@ fn each_row_is_in_one_piece() {
             let ways = ways.into_iter().chain([Way::stock(3)]).chain((0..5).map(Way::inline));
             for way in ways {
                 let session = session(way, room.path()).await;
-                for pieces in [true, false] {
+                for pieces in Applied::ALL {
                     engine::run(&session, &format!("SET query.optimizer.scan_pieces = {pieces}")).await.unwrap();
                     let Answer::Rows(_, batches) = engine::run(&session, sql).await.unwrap() else {
                         panic!("no rows")
@@ -229,7 +230,9 @@ fn each_row_of_a_large_row_group_is_in_one_range() {
             let ways = ways.into_iter().chain([Way::stock(3)]).chain((0..2).map(Way::inline));
             for way in ways {
                 let session = large_groups(way, room.path()).await;
-                for (pieces, filters) in [(true, true), (true, false), (false, false)] {
+                for (pieces, filters) in
+                    Applied::ALL.into_iter().flat_map(|pieces| [(pieces, true), (pieces, false)])
+                {
                     let settings = format!(
                         "SET query.optimizer.scan_pieces = {pieces};
                          SET datafusion.execution.parquet.pushdown_filters = {filters}"
