@@ -44,6 +44,9 @@ const LEAST_PART: i64 = 4;
 const PARTS_ALWAYS: i64 = 5;
 /// What a range costs beyond its rows and its dictionaries, as bytes of a file that are decoded meanwhile.
 const RANGE_BYTES: i64 = 64 << 10;
+/// The same where pages may be as large as writers make them by default: a range decodes part of one for nothing, and
+/// the other threads may have something else to do.
+const PAGE_BYTES: i64 = 1 << 20;
 /// The most bytes that the ranges of a row group may take together where each takes all of it.
 const MOST_HELD: i64 = 256 << 20;
 
@@ -229,13 +232,12 @@ impl Sizes {
         let share = self.share().max(1);
         let shares = group.bytes.saturating_add(share / 2) / share;
         let held = MOST_HELD / group.read.max(1);
-        let parts = match group.pages {
-            Pages::Known(_) => shares,
-            Pages::Indexed => shares.min(held),
-            Pages::Unknown => (self.partitions / self.row_groups).min(held),
+        let (parts, cost) = match group.pages {
+            Pages::Known(_) => (shares, RANGE_BYTES),
+            Pages::Indexed => (shares.min(held), RANGE_BYTES),
+            Pages::Unknown => ((self.partitions / self.row_groups).min(held), PAGE_BYTES),
         };
-        let worth =
-            group.read.saturating_sub(group.dictionaries) / group.dictionaries.saturating_add(RANGE_BYTES);
+        let worth = group.read.saturating_sub(group.dictionaries) / group.dictionaries.saturating_add(cost);
         parts.min(worth).min(group.rows / PAGE_ROWS).max(1)
     }
 
@@ -401,6 +403,14 @@ mod tests {
         let whole = RowGroup { read: 10 << 20, dictionaries: 4 << 20, ..group(0, 1000, 400_000) };
         assert_eq!(ranges(&[whole], 8), [(0, None)]);
         let small = RowGroup { read: 2 * RANGE_BYTES - 1, ..group(0, 1000, 400_000) };
+        assert_eq!(ranges(&[small], 8), [(0, None)]);
+    }
+
+    #[test]
+    fn a_range_of_pages_of_any_size_has_more_to_decode_than_one() {
+        let large = RowGroup { read: 2 * PAGE_BYTES, pages: Pages::Unknown, ..group(0, 1000, 400_000) };
+        assert_eq!(ranges(&[large], 8), [(0, Some(200_000)); 2]);
+        let small = RowGroup { read: 2 * PAGE_BYTES - 1, pages: Pages::Unknown, ..group(0, 1000, 400_000) };
         assert_eq!(ranges(&[small], 8), [(0, None)]);
     }
 
