@@ -61,9 +61,9 @@ impl<'footer> RowGroup<'footer> {
             Some(Self {
                 index,
                 start,
-                bytes: group.compressed_size(),
-                read: read().map(ColumnChunkMetaData::compressed_size).sum(),
-                dictionaries: read().map(dictionary).sum(),
+                bytes: sum(group.columns().iter().map(ColumnChunkMetaData::compressed_size)),
+                read: sum(read().map(ColumnChunkMetaData::compressed_size)),
+                dictionaries: sum(read().map(dictionary)),
                 rows: group.num_rows(),
                 pages: Pages::of(footer, index),
             })
@@ -76,38 +76,40 @@ impl<'footer> RowGroup<'footer> {
     /// Its rows in so many ranges that follow each other, each with at least one row if there are as many rows. Between
     /// two of them is the row nearest to equal parts at which most columns begin a page, or one that makes them equal.
     pub(super) fn ranges(&self, parts: i64) -> Vec<Range<i64>> {
-        let begins = self.page_begins();
+        let mut begins: BTreeMap<i64, usize> = BTreeMap::new();
+        if let Pages::Known(columns) = self.pages {
+            for page in columns.iter().flat_map(OffsetIndexMetaData::page_locations) {
+                *begins.entry(page.first_row_index).or_default() += 1;
+            }
+        }
         let end = |part: i64| {
             if part == parts {
                 return self.rows;
             }
             let even = self.rows / parts * part;
             let half = self.rows / parts / 2;
-            let near = begins.range(even - half..even + half);
-            let best = near.max_by_key(|(row, columns)| (**columns, -(*row - even).abs()));
-            best.map_or(even, |(row, _)| *row)
+            let near = even - half..even + half;
+            let best = match self.pages {
+                Pages::Known(_) => begins
+                    .range(near)
+                    .max_by_key(|(row, columns)| (**columns, -(*row - even).abs()))
+                    .map(|(row, _)| *row),
+                // As writers make them, where nobody has looked.
+                Pages::Indexed => Some(even + PAGE_ROWS / 2 - (even + PAGE_ROWS / 2) % PAGE_ROWS)
+                    .filter(|row| near.contains(row)),
+                Pages::Unknown => None,
+            };
+            best.unwrap_or(even)
         };
         let mut begin = 0;
         let ends = (1..=parts).map(end);
         ends.map(|end| std::mem::replace(&mut begin, end)..end).collect()
     }
+}
 
-    /// Rows at which pages begin, and of how many columns; as writers do it where nobody has looked.
-    fn page_begins(&self) -> BTreeMap<i64, usize> {
-        let mut begins = BTreeMap::new();
-        match self.pages {
-            Pages::Known(columns) => {
-                for page in columns.iter().flat_map(OffsetIndexMetaData::page_locations) {
-                    *begins.entry(page.first_row_index).or_default() += 1;
-                }
-            }
-            Pages::Indexed => {
-                begins.extend((0..self.rows / PAGE_ROWS).map(|page| ((page + 1) * PAGE_ROWS, 1)))
-            }
-            Pages::Unknown => {}
-        }
-        begins
-    }
+/// The sum of what a footer says, which may be anything.
+fn sum(numbers: impl Iterator<Item = i64>) -> i64 {
+    numbers.fold(0, i64::saturating_add)
 }
 
 impl<'footer> Pages<'footer> {
@@ -199,5 +201,8 @@ mod tests {
             }
             assert_eq!(next, 100, "{parts} parts");
         }
+        // So many rows that their pages cannot be listed.
+        assert_eq!(ranges(i64::MAX / 4, Pages::Indexed, 2).len(), 2);
+        assert_eq!(sum([i64::MAX, i64::MAX].into_iter()), i64::MAX);
     }
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use datafusion::common::stats::Precision;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::datasource::physical_plan::parquet::{ParquetAccessPlan, RowGroupAccess};
@@ -117,12 +116,9 @@ fn rows_of(file: &PartitionedFile, size: f64) -> Option<f64> {
         });
         return chosen.sum();
     }
-    let all = match file.statistics.as_ref()?.num_rows {
-        Precision::Exact(rows) | Precision::Inexact(rows) => rows as f64,
-        Precision::Absent => return None,
-    };
+    let all = *file.statistics.as_ref()?.num_rows.get_value()?;
     // A piece has its part of the file's rows.
-    Some(all * part(size, file.object_meta.size as f64))
+    Some(all as f64 * part(size, file.object_meta.size as f64))
 }
 
 impl Amount {
